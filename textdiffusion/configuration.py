@@ -1,0 +1,205 @@
+"""Looks settings up: flag, else environment, else config.toml, else default; every mistake is reported at once.
+
+A root is a `RootSettings` whose fields are sections of `textdiffusion.settings`. Each leaf of each section is a flag of
+its own (`router.port` is ``--port``) and an environment variable (``TDI_ROUTER__PORT``).
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Tree = dict[str, Any]
+Root = TypeVar("Root", bound="RootSettings")
+Arrange = Callable[[Tree, Tree], Tree]
+
+EXIT_BAD_CONFIGURATION = 1
+ENVIRONMENT_PREFIX = "TDI_"
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used; `problems` says why, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class RootSettings(BaseSettings):
+    """What one process is started with; made by `load`, which has merged the sources already."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def main_settings(root: type[Root], argv: Sequence[str], *, arrange: Arrange | None = None) -> Root:
+    """The settings of a process; prints what is wrong and exits with 1 if they cannot be used.
+
+    `arrange(flags, lower)` may move flags to where they belong in the tree, given what the lower sources say.
+    """
+    parser = _parser(root)
+    arguments = vars(parser.parse_args(argv))
+    path, print_config = arguments.pop("config"), arguments.pop("print_config")
+    try:
+        settings = load(root, _flags(root, arguments), path, os.environ, arrange=arrange)
+    except ConfigurationError as error:
+        exit_with(error.problems)
+    if print_config:
+        print(settings.model_dump_json(indent=2))  # noqa: T201 - what was asked for
+        raise SystemExit(0)
+    return settings
+
+
+def load(
+    root: type[Root],
+    flags: Tree,
+    path: Path | None,
+    environment: Mapping[str, str],
+    *,
+    arrange: Arrange | None = None,
+) -> Root:
+    """Merges the sources and validates the result. Raises `ConfigurationError`."""
+    file = _read_file(path, root) if path else {}
+    try:
+        variables = EnvSettingsSource(root, env_ignore_empty=True)() if environment else {}
+    except SettingsError as error:
+        raise ConfigurationError([f"environment: {error}"]) from error
+    lower = _merged(file, variables)
+    tree = _merged(lower, arrange(flags, lower) if arrange else flags)
+    try:
+        return root(**tree)
+    except ValidationError as error:
+        source = path.name if path else "settings"
+        raise ConfigurationError([f"{source}: {problem}" for problem in _problems(root, error)]) from error
+
+
+def exit_with(problems: Sequence[str]) -> NoReturn:
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+    raise SystemExit(EXIT_BAD_CONFIGURATION)
+
+
+def arguments_for(section: BaseModel) -> list[str]:
+    """The flags that give another process this section; absent values are left to its defaults."""
+    arguments = []
+    for path, _ in _leaves(type(section)):
+        value: Any = section
+        for key in path:
+            value = getattr(value, key)
+        if value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            arguments.append(f"{_flag_of(path)}={text}")
+    return arguments
+
+
+def _read_file(path: Path, root: type[RootSettings]) -> Tree:
+    try:
+        tree = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{path}: is not TOML: {error}"]) from error
+    foreign = {"launcher", "router", "models", "logging"} - set(root.model_fields)
+    return {key: value for key, value in tree.items() if key not in foreign}
+
+
+def _merged(lower: Tree, upper: Tree) -> Tree:
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, be it one or a tuple of many."""
+    for candidate in (annotation, *(get_args(annotation) if get_origin(annotation) is tuple else ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for name, field in section.model_fields.items():
+        inner = _section(field.annotation)
+        if inner:
+            yield from _leaves(inner, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def _flag_of(path: tuple[str, ...]) -> str:
+    # A model's path is what `--model` names, to a worker and to the launcher alike.
+    name = "model" if path == ("models", "path") else path[-1]
+    return "--" + name.replace("_", "-")
+
+
+def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=root.__doc__, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
+    parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
+    for path, field in _leaves(root):
+        default = "" if field.default in (None, "", ()) or field.is_required() else f" [{field.default}]"
+        parser.add_argument(
+            _flag_of(path), dest=".".join(path), metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
+        )
+    return parser
+
+
+def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
+    tree: Tree = {}
+    for path, field in _leaves(root):
+        value = arguments[".".join(path)]
+        if value is None:
+            continue
+        node = tree
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+        node[path[-1]] = value.split(",") if get_origin(field.annotation) is tuple else value
+    return tree
+
+
+def _problems(root: type[RootSettings], error: ValidationError) -> Iterator[str]:
+    for item in error.errors():
+        location = ".".join(str(key) for key in item["loc"])
+        if item["type"] == "extra_forbidden":
+            yield f"{location}: no such setting{_nearest(root, item['loc'])}"
+        elif item["type"] == "missing":
+            yield f"{location}: is missing"
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            yield f"{location}: {message}, not {item['input']!r}"
+
+
+def _nearest(root: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    section: type[BaseModel] = root
+    for key in location[:-1]:
+        if isinstance(key, str):
+            section = _section(section.model_fields[key].annotation) or section
+    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(section.model_fields)}"

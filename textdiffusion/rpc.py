@@ -1,0 +1,34 @@
+"""How router, launcher and workers talk gRPC to one another.
+
+The options are not taste. Without `ping_timeout_ms` a worker that hangs is noticed after a minute, whatever
+`keepalive_timeout_ms` says; without the server's ping interval those same pings are answered by GOAWAY; and with
+`so_reuseport` two workers can share a port without either of them noticing.
+"""
+
+SERVICE_NAME = "textdiffusion.v1.TextGenerationService"
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+_SIZES = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+]
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    *_SIZES,
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+SERVER_OPTIONS: list[tuple[str, int]] = [
+    *_SIZES,
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),
+]

@@ -1,0 +1,83 @@
+"""Every setting of every process, defined once.
+
+A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), else from config.toml, else from the default
+written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
+Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Section(BaseModel):
+    """A table of config.toml; a key that is not defined is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoggingSettings(Section):
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+    log_format: Literal["console", "json"] = Field("console", description="lines for people, or JSON for machines")
+
+
+class LauncherSettings(Section):
+    grace_seconds: float = Field(30, gt=0, le=3600, description="time that a stopping process gets to finish its work")
+    start_timeout_seconds: float = Field(
+        600, gt=0, le=86400, description="time that a worker gets to load its model, and the router to start"
+    )
+
+
+class RouterSettings(Section):
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(3001, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    workers: tuple[Address, ...] = Field((), description="addresses of workers, unix:PATH or HOST:PORT")
+    max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="largest request body that is read")
+    max_running_requests: int = Field(64, ge=1, description="requests that may be at the workers at once")
+    max_waiting_requests: int = Field(256, ge=0, description="requests that may wait for a slot; more are refused")
+    request_timeout_seconds: float = Field(600, gt=0, le=86400, description="longest time that a request may take")
+
+
+class GenerationSettings(Section):
+    """What a request that leaves an option out gets; an option left out here too comes from the model's folder."""
+
+    max_tokens: int | None = Field(None, ge=1, description="tokens to generate: the length of the masked span")
+    block_length: int | None = Field(None, ge=1, description="positions per semi-autoregressive block")
+    steps: int | None = Field(None, ge=1, description="denoising steps, shared out among the blocks")
+    temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token")
+    top_p: float | None = Field(None, gt=0, le=1, description="sample from the likeliest tokens of this total probability")
+    top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
+    remasking: Literal["low_confidence", "random"] | None = Field(None, description="which positions a step commits first")
+    kv_cache: Literal["none"] | None = Field(None, description="what is reused between the steps of a block")
+    threshold: float | None = Field(None, ge=0, le=1, description="commit all positions at or above this confidence")
+
+
+class EngineSettings(Section):
+    """What decides how a worker runs its model."""
+
+    dtype: Dtype = Field("auto", description="auto: bfloat16 where the device is fast at it, else float32")
+    max_concurrent_requests: int = Field(16, ge=1, description="requests denoised together in one forward pass")
+    max_queued_requests: int = Field(256, ge=0, description="requests that may wait inside the worker; more are refused")
+    generation: GenerationSettings = GenerationSettings()
+
+
+class ModelSettings(EngineSettings):
+    """One [[models]] entry: a model and the devices that serve it."""
+
+    id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
+    path: str = Field(min_length=1, description="a folder in Hugging Face layout, or a hub id")
+    devices: tuple[Device, ...] = Field(("auto",), min_length=1, description="one worker each: auto, cpu, cuda:0, …")
+
+
+class WorkerSettings(EngineSettings):
+    """One worker process."""
+
+    model: str = Field(min_length=1, description="a folder in Hugging Face layout, or a hub id")
+    id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
+    listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
+    device: Device = Field("auto", description="auto: the first GPU, else the CPU")
+    grace_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the worker stops")
