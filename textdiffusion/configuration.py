@@ -14,7 +14,13 @@ from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,6 +33,7 @@ Arrange = Callable[[Tree, Tree], Tree]
 
 EXIT_BAD_CONFIGURATION = 1
 ENVIRONMENT_PREFIX = "TDI_"
+FLAGS = "flags"
 
 
 class ConfigurationError(Exception):
@@ -57,14 +64,19 @@ class RootSettings(BaseSettings):
         return (init_settings,)
 
 
-def main_settings(root: type[Root], argv: Sequence[str], *, arrange: Arrange | None = None) -> Root:
+def main_settings(
+    root: type[Root], argv: Sequence[str], *, arrange: Arrange | None = None, default_path: Path | None = None
+) -> Root:
     """The settings of a process; prints what is wrong and exits with 1 if they cannot be used.
 
     `arrange(flags, lower)` may move flags to where they belong in the tree, given what the lower sources say.
+    The file at `default_path` is read if it exists and no other is named.
     """
     parser = _parser(root)
     arguments = vars(parser.parse_args(argv))
     path, print_config = arguments.pop("config"), arguments.pop("print_config")
+    if path is None and default_path and default_path.exists():
+        path = default_path
     try:
         settings = load(root, _flags(root, arguments), path, os.environ, arrange=arrange)
     except ConfigurationError as error:
@@ -89,13 +101,22 @@ def load(
         variables = EnvSettingsSource(root, env_ignore_empty=True)() if environment else {}
     except SettingsError as error:
         raise ConfigurationError([f"environment: {error}"]) from error
-    lower = _merged(file, variables)
-    tree = _merged(lower, arrange(flags, lower) if arrange else flags)
+    lower = merged(file, variables)
+    tree = merged(lower, arrange(flags, lower) if arrange else flags)
     try:
         return root(**tree)
     except ValidationError as error:
-        source = path.name if path else "settings"
-        raise ConfigurationError([f"{source}: {problem}" for problem in _problems(root, error)]) from error
+        sources = [(FLAGS, flags), ("environment", variables), (path.name if path else "settings", tree)]
+        raise ConfigurationError(list(_problems(root, error, sources))) from error
+
+
+def merged(lower: Tree, upper: Tree) -> Tree:
+    """`lower` with the values of `upper` laid over it, table by table."""
+    tree = dict(lower)
+    for key, value in upper.items():
+        below = tree.get(key)
+        tree[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return tree
 
 
 def exit_with(problems: Sequence[str]) -> NoReturn:
@@ -128,14 +149,6 @@ def _read_file(path: Path, root: type[RootSettings]) -> Tree:
     return {key: value for key, value in tree.items() if key not in foreign}
 
 
-def _merged(lower: Tree, upper: Tree) -> Tree:
-    merged = dict(lower)
-    for key, value in upper.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that a field holds, be it one or a tuple of many."""
     for candidate in (annotation, *(get_args(annotation) if get_origin(annotation) is tuple else ())):
@@ -166,7 +179,10 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
     for path, field in _leaves(root):
         default = "" if field.default in (None, "", ()) or field.is_required() else f" [{field.default}]"
         parser.add_argument(
-            _flag_of(path), dest=".".join(path), metavar="VALUE", help=f"{field.description}{default}".replace("%", "%%")
+            _flag_of(path),
+            dest=".".join(path),
+            metavar="VALUE",
+            help=f"{field.description}{default}".replace("%", "%%"),
         )
     return parser
 
@@ -184,16 +200,39 @@ def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
     return tree
 
 
-def _problems(root: type[RootSettings], error: ValidationError) -> Iterator[str]:
+def _problems(root: type[RootSettings], error: ValidationError, sources: list[tuple[str, Tree]]) -> Iterator[str]:
+    locations = [item["loc"] for item in error.errors()]
     for item in error.errors():
-        location = ".".join(str(key) for key in item["loc"])
+        location = item["loc"]
+        if any(other != location and other[: len(location)] == location for other in locations):
+            continue  # a list "is too short" because what is in it is wrong, which is said already
+        where = _where(location, sources)
         if item["type"] == "extra_forbidden":
-            yield f"{location}: no such setting{_nearest(root, item['loc'])}"
+            yield f"{where}: no such setting{_nearest(root, location)}"
         elif item["type"] == "missing":
-            yield f"{location}: is missing"
+            yield f"{where}: is missing"
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
-            yield f"{location}: {message}, not {item['input']!r}"
+            yield f"{where}: {message}, not {item['input']!r}"
+
+
+def _where(location: tuple[int | str, ...], sources: list[tuple[str, Tree]]) -> str:
+    source = next((name for name, tree in sources if _gives(tree, location)), sources[-1][0])
+    if source == FLAGS:
+        return _flag_of(tuple(key for key in location if isinstance(key, str)))
+    return f"{source}: {'.'.join(map(str, location))}"
+
+
+def _gives(tree: Any, location: tuple[int | str, ...]) -> bool:
+    """Whether the value at `location` comes from this source; the one model that flags speak of has no index."""
+    for key in location:
+        if isinstance(tree, list):
+            return True
+        if isinstance(key, str):
+            if not isinstance(tree, dict) or key not in tree:
+                return False
+            tree = tree[key]
+    return True
 
 
 def _nearest(root: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Every setting of every process, defined once.
 
-A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), else from config.toml, else from the default
-written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
+A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), else from config.toml, else from the
+default written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
 """
 
 from typing import Annotated, Literal
@@ -40,6 +40,7 @@ class RouterSettings(Section):
     max_running_requests: int = Field(64, ge=1, description="requests that may be at the workers at once")
     max_waiting_requests: int = Field(256, ge=0, description="requests that may wait for a slot; more are refused")
     request_timeout_seconds: float = Field(600, gt=0, le=86400, description="longest time that a request may take")
+    drain_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the router stops")
 
 
 class GenerationSettings(Section):
@@ -49,9 +50,13 @@ class GenerationSettings(Section):
     block_length: int | None = Field(None, ge=1, description="positions per semi-autoregressive block")
     steps: int | None = Field(None, ge=1, description="denoising steps, shared out among the blocks")
     temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token")
-    top_p: float | None = Field(None, gt=0, le=1, description="sample from the likeliest tokens of this total probability")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="sample from the likeliest tokens of this total probability"
+    )
     top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
-    remasking: Literal["low_confidence", "random"] | None = Field(None, description="which positions a step commits first")
+    remasking: Literal["low_confidence", "random"] | None = Field(
+        None, description="which positions a step commits first"
+    )
     kv_cache: Literal["none"] | None = Field(None, description="what is reused between the steps of a block")
     threshold: float | None = Field(None, ge=0, le=1, description="commit all positions at or above this confidence")
 
@@ -61,7 +66,9 @@ class EngineSettings(Section):
 
     dtype: Dtype = Field("auto", description="auto: bfloat16 where the device is fast at it, else float32")
     max_concurrent_requests: int = Field(16, ge=1, description="requests denoised together in one forward pass")
-    max_queued_requests: int = Field(256, ge=0, description="requests that may wait inside the worker; more are refused")
+    max_queued_requests: int = Field(
+        256, ge=0, description="requests that may wait inside the worker; more are refused"
+    )
     generation: GenerationSettings = GenerationSettings()
 
 

@@ -1,0 +1,71 @@
+import json
+import queue
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from worker.engine.engine import Engine
+from worker.engine.request import DecodingOptions, Request, Update
+from worker.models.checkpoint import Checkpoint
+from worker.models.loading import LoadedModel, load_model
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
+
+
+@dataclass
+class Listener:
+    """Collects what the engine publishes about one request."""
+
+    updates: queue.SimpleQueue[Update] = field(default_factory=queue.SimpleQueue)
+    seen: list[Update] = field(default_factory=list)
+    request: Request | None = None
+
+    def next(self) -> Update:
+        update = self.updates.get(timeout=60)
+        self.seen.append(update)
+        return update
+
+    def last(self) -> Update:
+        while not self.next().finish_reason:
+            pass
+        return self.seen[-1]
+
+
+Submit = Callable[..., Listener]
+
+
+@pytest.fixture(scope="session")
+def golden_cases() -> list[dict[str, Any]]:
+    """The reference outputs that a worker without cache and guidance has to reproduce."""
+    cases = json.loads((GOLDEN / "cases.json").read_text())
+    return [case for case in cases if case["cache"] == "none" and case["cfg_scale"] == 0]
+
+
+@pytest.fixture(scope="session")
+def golden_model() -> LoadedModel:
+    return load_model(Checkpoint.find(str(GOLDEN)), torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def engine(golden_model: LoadedModel) -> Iterator[Engine]:
+    engine = Engine(golden_model, max_running=8, max_waiting=200)
+    engine.start()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def submit(engine: Engine) -> Submit:
+    def submit(prompt: list[int], **options: Any) -> Listener:
+        gen_length = options.setdefault("gen_length", 16)
+        options.setdefault("block_length", gen_length)
+        options.setdefault("steps", gen_length)
+        listener = Listener()
+        listener.request = engine.submit("test", prompt, DecodingOptions(**options), listener.updates.put)
+        return listener
+
+    return submit

@@ -1,0 +1,157 @@
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+from worker.engine.engine import Engine, EngineStoppedError
+from worker.engine.request import DecodingOptions, FinishReason, Update
+from worker.engine.scheduler import QueueFullError
+from worker.models.loading import LoadedModel
+
+PROMPT = [77, 202, 24, 37, 274, 48]
+END, MASK = 304, 305
+ENDLESS = DecodingOptions(gen_length=400, block_length=400, steps=400)
+
+
+def of_case(case: dict[str, Any]) -> dict[str, Any]:
+    return {key: case[key] for key in ("gen_length", "block_length", "steps", "threshold")}
+
+
+def test_every_golden_case_gives_its_tokens_in_no_more_passes_in_a_mixed_batch(
+    submit: Any, golden_cases: list[dict[str, Any]]
+) -> None:
+    listeners = [submit(case["prompt_ids"], **of_case(case)) for case in golden_cases]
+    for case, listener in zip(golden_cases, listeners, strict=True):
+        last = listener.last()
+        assert list(last.canvas) == case["output_ids"]
+        assert last.forward_passes <= case["nfe"]
+
+
+def test_a_golden_case_gives_the_same_alone(submit: Any, golden_cases: list[dict[str, Any]]) -> None:
+    for case in golden_cases[::9]:
+        assert list(submit(case["prompt_ids"], **of_case(case)).last().canvas) == case["output_ids"]
+
+
+def test_a_seed_gives_the_same_tokens_alone_and_among_others(submit: Any) -> None:
+    options = {"gen_length": 24, "block_length": 8, "temperature": 1.0, "top_p": 0.95, "seed": (1 << 64) - 1}
+    alone = submit(PROMPT, **options).last().canvas
+    others = [submit(PROMPT[:length], temperature=0.7, seed=length, gen_length=40) for length in range(5)]
+    assert submit(PROMPT, **options).last().canvas == alone
+    assert len({other.last().canvas for other in others}) == len(others)
+    assert submit(PROMPT, **options | {"seed": 1}).last().canvas != alone
+
+
+def test_random_remasking_follows_the_seed(submit: Any) -> None:
+    def order(seed: int) -> list[int]:
+        listener = submit(PROMPT, random_remasking=True, seed=seed)
+        listener.last()
+        return [token.position for update in listener.seen for token in update.committed]
+
+    assert sorted(order(1)) == list(range(16))
+    assert order(1) == order(1) != order(2)
+
+
+def test_updates_tell_every_commit_once_and_the_frontier(submit: Any) -> None:
+    listener = submit(PROMPT, gen_length=20, block_length=8)
+    last = listener.last()
+    committed = {token.position: token for update in listener.seen for token in update.committed}
+    assert [committed[position].id for position in range(20)] == list(last.canvas)
+    assert sum(len(update.committed) for update in listener.seen) == 20
+    filled: set[int] = set()
+    for update in listener.seen:
+        filled |= {token.position for token in update.committed}
+        assert update.ready == next((position for position in range(20) if position not in filled), 20)
+    assert {token.step for token in committed.values()} == set(range(1, last.forward_passes + 1))
+    assert all(token.logprob <= 0 for token in committed.values())
+
+
+def test_an_end_token_with_nothing_masked_before_it_ends_the_request(
+    submit: Any, golden_cases: list[dict[str, Any]]
+) -> None:
+    case = next(case for case in golden_cases if END in case["output_ids"][8:-8] and case["threshold"] is None)
+    whole = case["output_ids"]
+    last = submit(case["prompt_ids"], **of_case(case), end_token_ids=frozenset({END})).last()
+    assert last.finish_reason is FinishReason.STOP
+    assert list(last.canvas[: last.ready]) == whole[: whole.index(END)]
+    assert last.forward_passes <= case["nfe"]
+
+
+def test_a_full_canvas_ends_with_length(submit: Any) -> None:
+    last = submit(PROMPT).last()
+    assert (last.finish_reason, last.ready) == (FinishReason.LENGTH, 16)
+
+
+def test_more_steps_than_positions_cost_no_more_passes_than_positions(submit: Any) -> None:
+    assert submit(PROMPT, gen_length=8, steps=100).last().forward_passes == 8
+
+
+def test_lengths_that_do_not_divide_are_filled(submit: Any) -> None:
+    last = submit(PROMPT, gen_length=21, block_length=8, steps=7).last()
+    assert MASK not in last.canvas
+    assert last.forward_passes == 7
+
+
+def test_a_limit_bounds_what_a_step_commits(submit: Any) -> None:
+    listener = submit(PROMPT, steps=1, max_parallel_tokens=3)
+    listener.last()
+    assert max(len(update.committed) for update in listener.seen) == 3
+
+
+def test_a_mask_id_in_the_prompt_is_an_ordinary_token(submit: Any) -> None:
+    assert MASK not in submit([*PROMPT, MASK, MASK]).last().canvas
+
+
+def test_a_cancelled_request_leaves_within_one_step(engine: Engine, submit: Any) -> None:
+    listener = submit(PROMPT, gen_length=400, block_length=400, steps=400)
+    listener.next()
+    engine.cancel(listener.request)
+    last = listener.last()
+    assert last.finish_reason is FinishReason.CANCELLED
+    passes = engine.stats().forward_passes
+    assert submit(PROMPT, gen_length=4).last().forward_passes == 4
+    assert engine.stats().forward_passes == passes + 4
+    assert (engine.stats().running_requests, engine.stats().cancelled_requests) == (0, 1)
+
+
+def test_a_request_that_waits_can_be_cancelled(golden_model: LoadedModel) -> None:
+    engine = Engine(golden_model, max_running=1, max_waiting=1)
+    engine.start()
+    ended: list[Update] = []
+    gone = threading.Event()
+
+    def publish(update: Update) -> None:
+        ended.append(update)
+        gone.set()
+
+    engine.submit("runs", PROMPT, ENDLESS, lambda _: None)
+    waiting = engine.submit("waits", PROMPT, ENDLESS, publish)
+    engine.cancel(waiting)
+    assert gone.wait(60)
+    engine.stop()
+    assert [update.finish_reason for update in ended] == [FinishReason.CANCELLED]
+    assert ended[0].forward_passes == 0
+
+
+def test_a_full_queue_refuses_and_goes_on(golden_model: LoadedModel) -> None:
+    engine = Engine(golden_model, max_running=1, max_waiting=1)
+    engine.start()
+    for _ in range(2):
+        engine.submit("fits", PROMPT, ENDLESS, lambda _: None)
+    with pytest.raises(QueueFullError):
+        engine.submit("one too many", PROMPT, ENDLESS, lambda _: None)
+    engine.stop()
+    with pytest.raises(EngineStoppedError):
+        engine.submit("too late", PROMPT, ENDLESS, lambda _: None)
+
+
+def test_a_step_that_fails_ends_its_requests_and_no_others(
+    engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.model.network, "logits", out_of_memory)
+        assert submit(PROMPT).last().finish_reason is FinishReason.FAILED
+    assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH

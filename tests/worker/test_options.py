@@ -1,0 +1,89 @@
+import math
+from typing import Any
+
+import pytest
+
+from textdiffusion.settings import GenerationSettings
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from worker.engine.request import DecodingOptions
+from worker.models.loading import LoadedModel
+from worker.options import BUILT_IN, InvalidRequestError, settle
+
+DEFAULTS = GenerationSettings.model_validate({**BUILT_IN, "max_tokens": 64, "threshold": 0.9})
+
+
+def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any) -> DecodingOptions:
+    request = pb.GenerateRequest(prompt=pb.Tokens(ids=prompt or []), options=pb.DiffusionOptions(**options))
+    return settle(request, DEFAULTS, model)
+
+
+def test_what_is_left_out_comes_from_the_defaults(golden_model: LoadedModel) -> None:
+    options = settled(golden_model)
+    assert (options.gen_length, options.block_length, options.steps, options.threshold) == (64, 32, 64, 0.9)
+    assert options.end_token_ids == {304}
+
+
+def test_steps_without_a_threshold_run_the_fixed_schedule(golden_model: LoadedModel) -> None:
+    assert settled(golden_model, steps=8).threshold is None
+    assert settled(golden_model, steps=8, threshold=0.5).threshold == 0.5
+
+
+def test_defaults_shrink_to_what_there_is_room_for(golden_model: LoadedModel) -> None:
+    assert settled(golden_model, [1] * 500).gen_length == 12
+    assert settled(golden_model, gen_length=8).block_length == 8
+
+
+def test_a_request_without_a_seed_gets_one_of_its_own(golden_model: LoadedModel) -> None:
+    assert settled(golden_model).seed != settled(golden_model).seed
+    assert settled(golden_model, seed=0).seed == 0
+
+
+def test_ignore_eos_leaves_the_request_s_own_stop_tokens(golden_model: LoadedModel) -> None:
+    assert settled(golden_model, ignore_eos=True, stop_token_ids=[5]).end_token_ids == {5}
+
+
+@pytest.mark.parametrize(
+    ("named", "value"),
+    [
+        ("gen_length", 0),
+        ("gen_length", 513),
+        ("block_length", 0),
+        ("block_length", 65),
+        ("steps", 0),
+        ("max_parallel_tokens", 0),
+        ("temperature", -0.1),
+        ("temperature", math.nan),
+        ("temperature", math.inf),
+        ("top_p", 0.0),
+        ("top_p", 1.1),
+        ("top_p", math.nan),
+        ("threshold", -0.1),
+        ("threshold", 1.1),
+        ("threshold", math.nan),
+        ("stop_token_ids", [320]),
+        ("cfg_scale", 1.5),
+        ("factor", 1.0),
+        ("kv_cache", pb.KV_CACHE_DUAL),
+        ("kv_cache", pb.KV_CACHE_PREFIX),
+        ("remasking", pb.REMASKING_MARGIN),
+        ("remasking", pb.REMASKING_ENTROPY),
+        ("logit_bias", {1: 1.0}),
+        ("top_logprobs", 1),
+    ],
+)
+def test_an_option_that_cannot_be_run_is_refused_by_its_name(
+    golden_model: LoadedModel, named: str, value: object
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"^{named}: "):
+        settled(golden_model, **{named: value})
+
+
+@pytest.mark.parametrize("prompt", [[320], [1] * 512, [1] * 600])
+def test_a_prompt_that_cannot_be_run_is_refused(golden_model: LoadedModel, prompt: list[int]) -> None:
+    with pytest.raises(InvalidRequestError, match="^prompt: "):
+        settled(golden_model, prompt)
+
+
+def test_a_suffix_is_refused(golden_model: LoadedModel) -> None:
+    with pytest.raises(InvalidRequestError, match="^suffix: "):
+        settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[1])), DEFAULTS, golden_model)

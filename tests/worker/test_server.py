@@ -1,0 +1,219 @@
+"""A real worker process, spoken to over gRPC."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from textdiffusion.rpc import SERVICE_NAME
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
+PROMPT = pb.Tokens(ids=[77, 202, 24, 37])
+ENDLESS = pb.DiffusionOptions(gen_length=500, block_length=500, steps=500, ignore_eos=True)
+START_SECONDS = 120
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-m", "worker", *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def await_health(channel: grpc.Channel, status: int, service: str = SERVICE_NAME) -> None:
+    request = health_pb2.HealthCheckRequest(service=service)
+    for answer in health_pb2_grpc.HealthStub(channel).Watch(request, timeout=START_SECONDS, wait_for_ready=True):
+        if answer.status == status:
+            return
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return f"unix:{tmp_path}/worker.sock"
+
+
+@pytest.fixture
+def process(address: str) -> Iterator[subprocess.Popen[str]]:
+    process = start(f"--model={GOLDEN}", f"--listen={address}", "--dtype=float32", "--id=tiny", "--device=cpu")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def channel(process: subprocess.Popen[str], address: str) -> Iterator[grpc.Channel]:
+    del process
+    with grpc.insecure_channel(address) as channel:
+        await_health(channel, health_pb2.HealthCheckResponse.SERVING)
+        yield channel
+
+
+def cases_as_requests(cases: list[dict[str, Any]]) -> Iterator[tuple[pb.GenerateRequest, list[int]]]:
+    for case in cases:
+        options = pb.DiffusionOptions(
+            gen_length=case["gen_length"],
+            block_length=case["block_length"],
+            steps=case["steps"],
+            threshold=case["threshold"],
+            ignore_eos=True,
+        )
+        yield pb.GenerateRequest(prompt=pb.Tokens(ids=case["prompt_ids"]), options=options), case["output_ids"]
+
+
+def test_every_golden_case_gives_its_tokens_over_grpc(
+    channel: grpc.Channel, golden_cases: list[dict[str, Any]]
+) -> None:
+    stub = rpc.TextGenerationServiceStub(channel)
+    with ThreadPoolExecutor(16) as clients:
+        answers = [
+            (clients.submit(stub.Generate, request, timeout=120), expected)
+            for request, expected in cases_as_requests(golden_cases)
+        ]
+        for answer, expected in answers:
+            assert list(answer.result().output.ids) == expected
+
+
+def test_a_stream_tells_commits_frontier_and_canvas_and_ends_with_the_answer(channel: grpc.Channel) -> None:
+    stub = rpc.TextGenerationServiceStub(channel)
+    options = pb.DiffusionOptions(gen_length=16, block_length=8, steps=16, ignore_eos=True)
+    request = pb.GenerateRequest(request_id="r-1", prompt=PROMPT, options=options, report_canvas=True)
+    *updates, last = stub.GenerateStream(request, timeout=60)
+    canvas = [305] * 16
+    for update in updates:
+        for token in update.committed:
+            canvas[token.position] = token.id
+        assert list(update.canvas.ids) == canvas
+    assert [update.ready for update in updates] == sorted(update.ready for update in updates)
+    finished = last.finished
+    assert list(finished.output.ids) == canvas
+    assert (finished.request_id, finished.finish_reason) == ("r-1", pb.FINISH_REASON_LENGTH)
+    assert (finished.usage.prompt_tokens, finished.usage.completion_tokens) == (4, 16)
+    assert finished.usage.forward_passes == len(updates) == 16
+    assert [token.position for token in finished.tokens] == list(range(16))
+
+
+def test_info_tells_what_is_served(channel: grpc.Channel) -> None:
+    info = rpc.TextGenerationServiceStub(channel).GetInfo(pb.GetInfoRequest())
+    assert (info.model_id, info.model_type, info.device, info.dtype) == ("tiny", "llada", "cpu", "float32")
+    assert (info.vocab_size, info.max_sequence_length, info.mask_token_id) == (320, 512, 305)
+    assert (list(info.eos_token_ids), info.parameters) == ([304], 141632)
+    assert (info.defaults.gen_length, info.defaults.block_length) == (128, 32)
+    assert len(info.fingerprint) == 64
+
+
+def test_a_bad_request_names_its_field_and_the_next_one_works(channel: grpc.Channel) -> None:
+    stub = rpc.TextGenerationServiceStub(channel)
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.Generate(pb.GenerateRequest(prompt=pb.Tokens(ids=[320])), timeout=60)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.value.details().startswith("prompt: token id 320")
+    assert stub.Generate(pb.GenerateRequest(prompt=PROMPT, options=pb.DiffusionOptions(gen_length=4)), timeout=60)
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+def test_a_client_that_leaves_stops_the_work(channel: grpc.Channel, how: str) -> None:
+    stub = rpc.TextGenerationServiceStub(channel)
+    call = stub.GenerateStream(
+        pb.GenerateRequest(prompt=PROMPT, options=ENDLESS), timeout=0.5 if how == "deadline" else 60
+    )
+    next(call)
+    if how == "cancel":
+        call.cancel()
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    # The same engine takes the next request only after it has seen the other one leave.
+    stub.Generate(pb.GenerateRequest(prompt=PROMPT, options=pb.DiffusionOptions(gen_length=64)), timeout=60)
+    stats = stub.GetStats(pb.GetStatsRequest())
+    assert (stats.running_requests, stats.cancelled_requests_total, stats.finished_requests_total) == (0, 1, 1)
+    assert stats.forward_passes_total < 500
+    assert 0 < stats.memory_used_bytes < stats.memory_total_bytes
+
+
+def test_the_service_is_not_serving_until_the_model_is_loaded(process: subprocess.Popen[str], address: str) -> None:
+    del process
+    with grpc.insecure_channel(address) as channel:
+        seen = []
+        request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
+        for answer in health_pb2_grpc.HealthStub(channel).Watch(request, timeout=START_SECONDS, wait_for_ready=True):
+            seen.append(answer.status)
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                break
+        assert seen == [health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING]
+
+
+def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    (answer,) = stub.ServerReflectionInfo(iter([request]), timeout=60)
+    assert {service.name for service in answer.list_services_response.service} >= {SERVICE_NAME, "grpc.health.v1.Health"}
+
+
+def test_sigterm_finishes_what_runs_and_refuses_what_comes(
+    process: subprocess.Popen[str], channel: grpc.Channel
+) -> None:
+    stub = rpc.TextGenerationServiceStub(channel)
+    running = stub.GenerateStream(pb.GenerateRequest(prompt=PROMPT, options=ENDLESS), timeout=120)
+    next(running)
+    process.send_signal(signal.SIGTERM)
+    *_, last = running
+    assert last.finished.usage.completion_tokens == 500
+    assert process.wait(60) == 0
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.Generate(pb.GenerateRequest(prompt=PROMPT), timeout=60)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_second_signal_ends_it_at_once(process: subprocess.Popen[str], channel: grpc.Channel) -> None:
+    running = rpc.TextGenerationServiceStub(channel).GenerateStream(
+        pb.GenerateRequest(prompt=PROMPT, options=ENDLESS), timeout=120
+    )
+    next(running)
+    process.send_signal(signal.SIGTERM)
+    await_health(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+
+
+def fails_with(*arguments: str) -> str:
+    process = start(*arguments)
+    _, errors = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 1
+    assert "Traceback" not in errors
+    return errors
+
+
+def test_a_model_that_is_not_there_is_one_clear_message(address: str) -> None:
+    assert "error: ./nowhere: there is no such folder" in fails_with("--model=./nowhere", f"--listen={address}")
+
+
+def test_a_model_that_is_truncated_is_one_clear_message(address: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((GOLDEN / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes((GOLDEN / "model.safetensors").read_bytes()[:9000])
+    assert "model.safetensors is truncated" in fails_with(f"--model={tmp_path}", f"--listen={address}")
+
+
+def test_an_address_in_use_is_one_clear_message() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert f"error: {listen}: the address is in use" in fails_with(f"--model={GOLDEN}", f"--listen={listen}")
+
+
+def test_settings_come_from_flags_and_the_environment_and_are_printed() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "worker", "--model=m", "--threshold=0.7", "--print-config"],
+        env={**os.environ, "TDI_WORKER__DTYPE": "float16"},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    worker = json.loads(printed.stdout)["worker"]
+    assert (worker["model"], worker["dtype"], worker["generation"]["threshold"]) == ("m", "float16", 0.7)

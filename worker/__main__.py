@@ -1,0 +1,29 @@
+"""`python -m worker --model DIR --listen unix:PATH|HOST:PORT`."""
+
+import asyncio
+import sys
+
+import structlog
+
+from textdiffusion.configuration import exit_with, main_settings
+from textdiffusion.lifeline import follow_parent
+from textdiffusion.logs import configure_logging
+from worker.models.checkpoint import CheckpointError
+from worker.server import AddressInUseError, serve
+from worker.settings import WorkerRoot
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    settings = main_settings(WorkerRoot, sys.argv[1:])
+    configure_logging(settings.logging, "worker")
+    follow_parent()
+    try:
+        asyncio.run(serve(settings.worker))
+    except (CheckpointError, AddressInUseError) as error:
+        exit_with([str(error)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""LLaDA: a bidirectional transformer over packed rows.
+
+A row is one position of one request's canvas. Rows of many requests lie one behind the other without padding; only
+attention knows where a request begins and ends, and it is handed in.
+
+Layout, names and rounding follow the published modeling code (GSAI-ML/LLaDA-8B, `block_type: llama`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+WEIGHT_PREFIX = "model.transformer."
+
+_FIXED = {
+    "block_type": "llama",
+    "layer_norm_type": "rms",
+    "activation_type": "silu",
+    "rope": True,
+    "alibi": False,
+    "include_bias": False,
+    "include_qkv_bias": False,
+    "attention_layer_norm": False,
+    "input_emb_norm": False,
+    "scale_logits": False,
+    "multi_query_attention": None,
+    "clip_qkv": None,
+}
+
+
+class UnsupportedModelError(Exception):
+    """A config.json that asks for what this architecture does not do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LladaConfig:
+    """The part of config.json that decides what is computed."""
+
+    d_model: PositiveInt
+    n_layers: PositiveInt
+    n_heads: PositiveInt
+    n_kv_heads: PositiveInt
+    mlp_hidden_size: PositiveInt
+    embedding_size: PositiveInt
+    max_sequence_length: PositiveInt
+    rope_theta: PositiveFloat = 10_000.0
+    rope_full_precision: bool = True
+    rms_norm_eps: PositiveFloat = 1e-5
+    weight_tying: bool = False
+
+    @property
+    def head_dim(self) -> int:
+        return self.d_model // self.n_heads
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any]) -> "LladaConfig":
+        """Reads config.json. Raises `UnsupportedModelError` naming the key that is missing, wrong or not supported."""
+        for key, value in _FIXED.items():
+            if config.get(key, value) not in (value, None if value is False else value):
+                raise UnsupportedModelError(f"config.json: {key} is {config[key]!r}; only {value!r} is supported")
+        known = {key: value for key, value in config.items() if key in cls.__slots__ and value is not None}
+        known.setdefault("n_kv_heads", config.get("n_heads"))
+        known.setdefault("embedding_size", config.get("vocab_size"))
+        if "mlp_hidden_size" not in known and isinstance(config.get("mlp_ratio"), int):
+            known["mlp_hidden_size"] = config["mlp_ratio"] * config["d_model"]
+        try:
+            parsed = TypeAdapter(cls).validate_python(known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UnsupportedModelError(f"config.json: {first['loc'][0]}: {first['msg']}") from error
+        if parsed.d_model % parsed.n_heads or parsed.n_heads % parsed.n_kv_heads:
+            raise UnsupportedModelError("config.json: d_model must divide by n_heads, and n_heads by n_kv_heads")
+        return parsed
+
+
+class Attend(Protocol):
+    """Attention of packed rows, each against the keys and values of its own request."""
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """`[rows, heads, head_dim]` from queries of that shape and keys and values `[rows, kv_heads, head_dim]`."""
+        ...
+
+
+class RmsNorm(nn.Module):
+    """Root mean square normalisation in float32, scaled in the model's dtype."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, rows: Tensor) -> Tensor:
+        exact = rows.float()
+        exact = exact * torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.eps)
+        scaled: Tensor = self.weight * exact.to(rows.dtype)
+        return scaled
+
+
+class Rotary:
+    """Rotary position embedding of one forward pass: the same angles for every layer."""
+
+    def __init__(self, positions: Tensor, config: LladaConfig) -> None:
+        exponents = torch.arange(0, config.head_dim, 2, device=positions.device).float() / config.head_dim
+        angles = positions[:, None].float() * config.rope_theta**-exponents
+        angles = torch.cat((angles, angles), dim=-1)[:, None, :]
+        self._cos, self._sin = angles.cos(), angles.sin()
+        self._full_precision = config.rope_full_precision
+
+    def __call__(self, heads: Tensor) -> Tensor:
+        """Rotates `[rows, heads, head_dim]`."""
+        exact = heads.float() if self._full_precision else heads
+        first, second = exact.chunk(2, dim=-1)
+        rotated = exact * self._cos + torch.cat((-second, first), dim=-1) * self._sin
+        return rotated.to(heads.dtype)
+
+
+class LladaBlock(nn.Module):
+    """One pre-norm transformer layer."""
+
+    def __init__(self, config: LladaConfig, layer: int) -> None:
+        super().__init__()
+        width, kv_width = config.d_model, config.n_kv_heads * config.head_dim
+        self.layer, self.head_dim = layer, config.head_dim
+        self.attn_norm = RmsNorm(width, config.rms_norm_eps)
+        self.q_proj = nn.Linear(width, width, bias=False)
+        self.k_proj = nn.Linear(width, kv_width, bias=False)
+        self.v_proj = nn.Linear(width, kv_width, bias=False)
+        self.attn_out = nn.Linear(width, width, bias=False)
+        self.ff_norm = RmsNorm(width, config.rms_norm_eps)
+        self.ff_proj = nn.Linear(width, config.mlp_hidden_size, bias=False)
+        self.up_proj = nn.Linear(width, config.mlp_hidden_size, bias=False)
+        self.ff_out = nn.Linear(config.mlp_hidden_size, width, bias=False)
+
+    def forward(self, rows: Tensor, rotary: Rotary, attend: Attend) -> Tensor:
+        normed = self.attn_norm(rows)
+        queries = rotary(self.q_proj(normed).unflatten(-1, (-1, self.head_dim)))
+        keys = rotary(self.k_proj(normed).unflatten(-1, (-1, self.head_dim)))
+        values = self.v_proj(normed).unflatten(-1, (-1, self.head_dim))
+        rows = rows + self.attn_out(attend(self.layer, queries, keys, values).flatten(-2))
+        normed = self.ff_norm(rows)
+        expanded = functional.silu(self.ff_proj(normed)) * self.up_proj(normed)
+        return rows + functional.linear(expanded, self.ff_out.weight)
+
+
+class Llada(nn.Module):
+    """The whole network; parameter names are the published ones behind `WEIGHT_PREFIX`."""
+
+    def __init__(self, config: LladaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.embedding_size, config.d_model)
+        self.blocks = nn.ModuleList(LladaBlock(config, layer) for layer in range(config.n_layers))
+        self.ln_f = RmsNorm(config.d_model, config.rms_norm_eps)
+        self.ff_out = None if config.weight_tying else nn.Linear(config.d_model, config.embedding_size, bias=False)
+
+    def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+        """Hidden states `[rows, d_model]` of packed `token_ids` and `positions`, both int64 `[rows]`."""
+        rotary = Rotary(positions, self.config)
+        rows: Tensor = self.wte(token_ids)
+        for block in self.blocks:
+            rows = block(rows, rotary, attend)
+        return rows
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits `[rows, vocabulary]` of hidden states, in the model's dtype."""
+        output = self.wte if self.ff_out is None else self.ff_out
+        return functional.linear(self.ln_f(hidden), output.weight)

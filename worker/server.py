@@ -1,0 +1,154 @@
+"""The worker's life: listen, load, serve, drain.
+
+It listens before it loads, so that a probe gets an answer at once; the answer is NOT_SERVING until the model has run a
+first forward pass. While it drains, only the service turns NOT_SERVING: the process as a whole ("") is healthy and must
+not be killed for finishing its work.
+"""
+
+import asyncio
+import os
+import signal
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from textdiffusion import __version__
+from textdiffusion.fingerprint import tokenizer_fingerprint
+from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
+from textdiffusion.settings import WorkerSettings
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
+from worker.device import describe
+from worker.engine.engine import Engine
+from worker.models.checkpoint import Checkpoint
+from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
+from worker.options import defaults_for, defaults_on_the_wire
+from worker.service import Serving, TextGenerationService
+
+log = structlog.get_logger(__name__)
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class AddressInUseError(Exception):
+    """The address to listen on cannot be had."""
+
+
+class Worker:
+    """One model on one device behind one address."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.service = TextGenerationService()
+        self.health = health_aio.HealthServicer()
+        self.server = grpc.aio.server(options=SERVER_OPTIONS)
+        rpc.add_TextGenerationServiceServicer_to_server(self.service, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        reflection.enable_server_reflection(
+            (SERVICE_NAME, "grpc.health.v1.Health", reflection.SERVICE_NAME), self.server
+        )
+
+    async def start(self) -> str:
+        """Listens, and says where. Raises `AddressInUseError`."""
+        await self.health.set("", NOT_SERVING)
+        await self.health.set(SERVICE_NAME, NOT_SERVING)
+        try:
+            port = self.server.add_insecure_port(self.settings.listen)
+        except RuntimeError as error:
+            raise AddressInUseError(
+                f"{self.settings.listen}: the address is in use or cannot be listened on"
+            ) from error
+        await self.server.start()
+        if self.settings.listen.startswith("unix:"):
+            return self.settings.listen
+        return f"{self.settings.listen.rpartition(':')[0]}:{port}"
+
+    async def load(self) -> None:
+        """Loads the model, runs a first forward pass and turns healthy. Raises `CheckpointError`."""
+        self.service.serving = await asyncio.to_thread(_load, self.settings)
+        await self.health.set("", SERVING)
+        await self.health.set(SERVICE_NAME, SERVING)
+
+    async def drain(self) -> None:
+        """Takes no more requests, finishes those that run, and stops."""
+        await self.health.set(SERVICE_NAME, NOT_SERVING)
+        await self.server.stop(self.settings.grace_seconds)
+        if self.service.serving:
+            await asyncio.to_thread(self.service.serving.engine.stop)
+
+
+async def serve(settings: WorkerSettings) -> None:
+    """Runs a worker until SIGINT or SIGTERM; a second signal ends it at once."""
+    stopping = _stop_on_signals()
+    worker = Worker(settings)
+    address = await worker.start()
+    log.info("loading", model=settings.model, listen=address)
+    loading = asyncio.create_task(worker.load())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if loading.done():
+        try:
+            loading.result()
+        except BaseException:
+            await worker.server.stop(None)
+            raise
+        info = worker.service.serving.info if worker.service.serving else pb.GetInfoResponse()
+        log.info("serving", model=info.model_id, device=info.device, dtype=info.dtype, parameters=info.parameters)
+        await stopped
+    log.info("stopping", grace_seconds=settings.grace_seconds)
+    await worker.drain()
+    if not loading.done():
+        # Nothing runs yet, and a thread that reads weights cannot be interrupted.
+        os._exit(0)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    return stopping
+
+
+def _load(settings: WorkerSettings) -> Serving:
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    checkpoint = Checkpoint.find(settings.model)
+    defaults = defaults_for(checkpoint, settings.generation)
+    model = load_model(checkpoint, device, dtype)
+    engine = Engine(model, max_running=settings.max_concurrent_requests, max_waiting=settings.max_queued_requests)
+    engine.start()
+    info = _info(settings, checkpoint, model)
+    info.defaults.CopyFrom(defaults_on_the_wire(defaults))
+    return Serving(engine, defaults, info)
+
+
+def _info(settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel) -> pb.GetInfoResponse:
+    tokenizer = tokenizer_fingerprint(checkpoint.folder)
+    return pb.GetInfoResponse(
+        model_id=settings.id or checkpoint.name,
+        model_type=model.model_type,
+        version=__version__,
+        device=str(model.device),
+        device_name=describe(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        vocab_size=model.vocab_size,
+        max_sequence_length=model.max_sequence_length,
+        mask_token_id=model.mask_token_id,
+        eos_token_ids=model.eos_token_ids,
+        parameters=model.parameters,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        max_queued_requests=settings.max_queued_requests,
+        tokenizer=checkpoint.source if tokenizer else "",
+        fingerprint=model.fingerprint,
+        tokenizer_fingerprint=tokenizer,
+    )

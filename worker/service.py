@@ -1,0 +1,149 @@
+"""The gRPC service: from proto to engine and back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+
+from textdiffusion.settings import GenerationSettings
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
+from worker.device import memory
+from worker.engine.engine import Engine, EngineStoppedError
+from worker.engine.request import CommittedToken, FinishReason, Request, Update
+from worker.engine.scheduler import QueueFullError
+from worker.options import InvalidRequestError, settle
+
+log = structlog.get_logger(__name__)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_FINISH_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: pb.FINISH_REASON_CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What a worker that has loaded its model serves with."""
+
+    engine: Engine
+    defaults: GenerationSettings
+    info: pb.GetInfoResponse
+
+
+class TextGenerationService(rpc.TextGenerationServiceServicer):
+    """Answers UNAVAILABLE until `serving` is set."""
+
+    def __init__(self) -> None:
+        self.serving: Serving | None = None
+        self._started = time.monotonic()
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:  # noqa: N802
+        finished = pb.GenerateResponse()
+        async for update in self.GenerateStream(request, context):
+            finished = update.finished
+        return finished
+
+    async def GenerateStream(  # noqa: N802
+        self, request: pb.GenerateRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateUpdate]:
+        serving = await self._ready(context)
+        updates: asyncio.Queue[Update] = asyncio.Queue()
+        running = await self._submit(serving, request, context, updates)
+        kept: list[CommittedToken] = []
+        try:
+            while True:
+                update = await updates.get()
+                if request.report_canvas:
+                    kept.extend(update.committed)
+                if update.finish_reason in (FinishReason.FAILED, FinishReason.CANCELLED):
+                    await _abort(context, update.finish_reason)
+                yield _update(request, update, kept)
+                if update.finish_reason:
+                    return
+        finally:
+            # Whatever ended this call, nobody reads on: the client left, the deadline passed, or all is said.
+            serving.engine.cancel(running)
+
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Context) -> pb.GetInfoResponse:  # noqa: N802
+        del request
+        return (await self._ready(context)).info
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:  # noqa: N802
+        del request
+        engine = (await self._ready(context)).engine
+        stats = engine.stats()
+        used, total = memory(engine.model.device)
+        return pb.GetStatsResponse(
+            running_requests=stats.running_requests,
+            queued_requests=stats.queued_requests,
+            forward_passes_total=stats.forward_passes,
+            committed_tokens_total=stats.committed_tokens,
+            finished_requests_total=stats.finished_requests,
+            cancelled_requests_total=stats.cancelled_requests,
+            memory_used_bytes=used,
+            memory_total_bytes=total,
+            uptime_seconds=time.monotonic() - self._started,
+        )
+
+    async def _ready(self, context: Context) -> Serving:
+        if self.serving is None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the model is still loading")
+        return self.serving
+
+    async def _submit(
+        self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: asyncio.Queue[Update]
+    ) -> Request:
+        loop = asyncio.get_running_loop()
+        try:
+            options = settle(request, serving.defaults, serving.engine.model)
+            return serving.engine.submit(
+                request.request_id,
+                list(request.prompt.ids),
+                options,
+                lambda update: loop.call_soon_threadsafe(updates.put_nowait, update),
+                report_canvas=request.report_canvas,
+            )
+        except InvalidRequestError as error:
+            return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except QueueFullError as error:
+            return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        except EngineStoppedError as error:
+            return await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+
+async def _abort(context: Context, reason: FinishReason) -> None:
+    if reason is FinishReason.FAILED:
+        await context.abort(grpc.StatusCode.INTERNAL, "the forward pass failed; the worker's log says why")
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
+
+
+def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedToken]) -> pb.GenerateUpdate:
+    message = pb.GenerateUpdate(committed=map(_token, update.committed), ready=update.ready)
+    if request.report_canvas:
+        message.canvas.ids.extend(update.canvas)
+    if update.finish_reason:
+        message.finished.CopyFrom(
+            pb.GenerateResponse(
+                request_id=request.request_id,
+                output=pb.Tokens(ids=update.canvas[: update.ready]),
+                finish_reason=_FINISH_REASONS[update.finish_reason],
+                usage=pb.Usage(
+                    prompt_tokens=len(request.prompt.ids),
+                    completion_tokens=update.ready,
+                    forward_passes=update.forward_passes,
+                ),
+                tokens=map(_token, sorted(kept, key=lambda token: token.position)),
+            )
+        )
+    return message
+
+
+def _token(token: CommittedToken) -> pb.CommittedToken:
+    return pb.CommittedToken(position=token.position, id=token.id, logprob=token.logprob, step=token.step)
