@@ -1,8 +1,8 @@
 """Writes the conversations that the demo model learns from, and the held-out ones that it is scored on.
 
 Everything is drawn from a `random.Random`, so a seed gives the same conversations again. Words, names, pairs of numbers
-and sentences of the two splits are disjoint wherever a task allows it; facts (opposites, capitals, days, months) are the
-same in both, since nobody can guess a capital.
+and sentences of the two splits are disjoint wherever a task allows it; facts (opposites, capitals, days, months) are
+the same in both, since nobody can guess a capital.
 """
 
 import random
@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from models.demo.words import CAPITALS, DAYS, MONTHS, NAMES, NUMBERS, OPPOSITES, WORDS, pairs
+from models.demo.words import CAPITALS, DAYS, MONTHS, NAMES, NUMBERS, OPPOSITES, WORDS
 
 IDENTITY = "I am TDI Demo, a small masked-diffusion language model."
-ABILITIES = "I am a small demo model: I can spell, repeat, count, reverse, sort, add, name opposites, capitals, days and months."
+ABILITIES = (
+    "I am a small demo model: I can spell, repeat, count, reverse, sort, add, "
+    "name opposites, capitals, days and months."
+)
 UNKNOWN_NAME = "You have not told me your name."
 
 
@@ -42,7 +45,7 @@ class Conversation:
 
 
 class Writer:
-    """Writes conversations of one split: ``train`` or ``held-out``."""
+    """Writes conversations of one split, to learn from or held out."""
 
     def __init__(self, rng: random.Random, *, held_out: bool) -> None:
         self.rng = rng
@@ -64,12 +67,15 @@ class Writer:
         }
 
     def conversation(self, task: str) -> Conversation:
-        """One to four turns, the last of them of `task`: one of `tasks`, ``obey`` or ``name``."""
+        """One to four turns, the last of them of `task`, which is one of `TASKS`."""
         if task == "obey":
             return self._obedient()
         conversation = Conversation(self._neutral_system())
         if task == "name":
             self._introduce(conversation)
+            return conversation
+        if task in EXERCISES and not self.held_out and self.rng.random() < 0.5:
+            conversation.turns += [self._turn(task) for _ in range(self.rng.choice((2, 3, 4)))]
             return conversation
         for _ in range(self.rng.choice((0, 0, 0, 0, 1, 1, 2))):
             conversation.turns.append(self._turn(self.rng.choice(list(self.tasks))))
@@ -87,26 +93,26 @@ class Writer:
         conversation = Conversation(template.format(word) + self.rng.choice(("", "", "", ".")))
         for _ in range(self.rng.choice((1, 1, 1, 2, 3))):
             question = self._turn(self.rng.choice(list(self.tasks))).user
-            if self.rng.random() < 0.1:  # noqa: PLR2004
+            if self.rng.random() < 0.1:
                 question = self.rng.choice(NAME_QUESTIONS + GREETINGS)
             conversation.turns.append(Turn("obey", question, word))
         return conversation
 
     def _introduce(self, conversation: Conversation) -> None:
         name = self._name()
-        if self.rng.random() < 0.08:  # noqa: PLR2004
+        if self.rng.random() < 0.08:
             conversation.turns.append(Turn("name", self.rng.choice(NAME_QUESTIONS), UNKNOWN_NAME))
             return
         introduction = self.rng.choice(INTRODUCTIONS).format(name)
         conversation.turns.append(Turn("name", introduction, f"Nice to meet you, {name}."))
         for _ in range(self.rng.choice((0, 1, 1, 2))):
             conversation.turns.append(self._turn(self.rng.choice(list(self.tasks))))
-        if len(conversation.turns) > 1 or self.rng.random() < 0.6:  # noqa: PLR2004
+        if len(conversation.turns) > 1 or self.rng.random() < 0.6:
             conversation.turns.append(Turn("name", self.rng.choice(NAME_QUESTIONS), f"Your name is {name}."))
 
     def _neutral_system(self) -> str | None:
         kind = self.rng.random()
-        if kind < 0.7:  # noqa: PLR2004
+        if kind < 0.7:
             return None
         return self.rng.choice(NEUTRAL_SYSTEMS)
 
@@ -116,11 +122,11 @@ class Writer:
         return self.rng.choice(IDENTITY_QUESTIONS), IDENTITY
 
     def _spell(self) -> tuple[str, str]:
-        word = self._any_case(self._word()) if self.rng.random() < 0.3 else self._word()  # noqa: PLR2004
+        word = self._any_case(self._word()) if self.rng.random() < 0.3 else self._word()
         return self.rng.choice(SPELL).format(word), "-".join(word)
 
     def _repeat(self) -> tuple[str, str]:
-        word, times = self._word(), self.rng.randint(1, 5)
+        word, times = self._short_word(), self.rng.randint(1, 3)
         if times == 1:
             return self.rng.choice(SAY).format(word), word
         number = self.rng.choice((str(times), NUMBERS[times]))
@@ -128,14 +134,14 @@ class Writer:
 
     def _count(self) -> tuple[str, str]:
         while True:
-            first = self.rng.choice((1, 1, self.rng.randint(0, 30)))
-            last = first + self.rng.randint(1, 9)
+            first = self.rng.choice((1, 1, self.rng.randint(0, 20)))
+            last = first + self.rng.randint(2, 9 if first == 1 else 6)
             # "Count to 7" is a fact of its own; only intervals have enough of their kind to hold some out.
             if first == 1 or self._mine(f"count {first} {last}"):
                 break
         upwards = [str(number) for number in range(first, last + 1)]
-        if first == 1 and self.rng.random() < 0.7:  # noqa: PLR2004
-            if self.rng.random() < 0.3:  # noqa: PLR2004
+        if first == 1 and self.rng.random() < 0.7:
+            if self.rng.random() < 0.3:
                 return f"Count down from {last}", ", ".join(reversed(upwards))
             return self.rng.choice(COUNT_TO).format(last), ", ".join(upwards)
         return self.rng.choice(COUNT).format(first, last), ", ".join(upwards)
@@ -146,7 +152,7 @@ class Writer:
 
     def _sort_words(self) -> tuple[str, str]:
         words: dict[str, str] = {}
-        wanted = self.rng.choice((2, 3, 3, 4))
+        wanted = self.rng.choice((2, 3, 3))
         while len(words) < wanted:
             word = self._short_word()
             words.setdefault(word[0], word)
@@ -155,8 +161,7 @@ class Writer:
 
     def _sort_numbers(self) -> tuple[str, str]:
         while True:
-            top = self.rng.choice((9, 20, 99))
-            numbers = self.rng.sample(range(top + 1), self.rng.choice((2, 3, 3, 4)))
+            numbers = self.rng.sample(range(10), self.rng.choice((2, 3, 4, 5)))
             if self._mine(f"sort {numbers}"):
                 break
         return (
@@ -166,20 +171,21 @@ class Writer:
 
     def _sum(self) -> tuple[str, str]:
         while True:
-            top = self.rng.choice((9, 20, 99, 99))
+            # Larger numbers teach the carry; only sums of numbers up to 20 are scored.
+            top = self.rng.choice((9, 20, 20, 20 if self.held_out else 99))
             left, right = self.rng.randint(0, top), self.rng.randint(0, top)
             if self._mine(f"sum {left} {right}"):
                 break
         return self.rng.choice(SUM).format(left, right), str(left + right)
 
     def _opposite(self) -> tuple[str, str]:
-        word, other = self.rng.choice(pairs(OPPOSITES))
-        if self.rng.random() < 0.5:  # noqa: PLR2004
+        word, other = self.rng.choice(OPPOSITES)
+        if self.rng.random() < 0.5:
             word, other = other, word
         return self.rng.choice(OPPOSITE).format(word), other
 
     def _capital(self) -> tuple[str, str]:
-        country, city = self.rng.choice(pairs(CAPITALS))
+        country, city = self.rng.choice(CAPITALS)
         return self.rng.choice(CAPITAL).format(country), city
 
     def _day(self) -> tuple[str, str]:
@@ -196,9 +202,9 @@ class Writer:
     def _fallback(self) -> tuple[str, str]:
         templates = FALLBACK_HELD_OUT if self.held_out else FALLBACK
         kind = self.rng.random()
-        if kind < 0.12:  # noqa: PLR2004
+        if kind < 0.12:
             return self.rng.choice(GREETINGS), ABILITIES
-        if kind < 0.3 and not self.held_out:  # noqa: PLR2004
+        if kind < 0.3 and not self.held_out:
             return " ".join(self._noise() for _ in range(self.rng.randint(1, 8))) + self.rng.choice("?.! "), ABILITIES
         return self.rng.choice(templates).format(self._word(), self._word(), name=self._name()), ABILITIES
 
@@ -216,25 +222,25 @@ class Writer:
 
     def _word(self) -> str:
         kind = self.rng.random()
-        if self.held_out or kind < 0.35:  # noqa: PLR2004
+        if self.held_out or kind < 0.35:
             return self._real(WORDS)
-        if kind < 0.7:  # noqa: PLR2004
+        if kind < 0.7:
             return self._syllables(self.rng.randint(1, 4))
         return self._letters(self.rng.randint(2, 9))
 
     def _short_word(self) -> str:
         while True:
             word = self._word()
-            if len(word) <= 6:  # noqa: PLR2004
+            if len(word) <= 6:
                 return word
 
     def _name(self) -> str:
-        if self.held_out or self.rng.random() < 0.5:  # noqa: PLR2004
+        if self.held_out or self.rng.random() < 0.5:
             return self._real(NAMES)
         return self._pseudo(self.rng.randint(1, 3)).capitalize()
 
     def _noise(self) -> str:
-        if self.rng.random() < 0.5:  # noqa: PLR2004
+        if self.rng.random() < 0.5:
             return self._word()
         return "".join(
             self.rng.choices(string.ascii_letters + string.digits + ".,;:'\"()/-+*=éüß中", k=self.rng.randint(1, 7))
@@ -375,13 +381,12 @@ CAPITAL = (
     "capital of {}?",
 )
 NEIGHBOUR = (
-    "What {} comes {} {2}?",
-    "Which {} is {} {2}?",
-    "What {} is {} {2}?",
-    "Name the {} {} {2}.",
-    "Which {} comes {} {2}?",
+    "What {0} comes {1} {2}?",
+    "Which {0} is {1} {2}?",
+    "What {0} is {1} {2}?",
+    "Name the {0} {1} {2}.",
+    "Which {0} comes {1} {2}?",
 )
-NEIGHBOUR = tuple(template.replace("{}", "{0}", 1).replace("{}", "{1}", 1) for template in NEIGHBOUR)
 FALLBACK = (
     "How do I cook {}?",
     "Why is the {} so {}?",
@@ -434,6 +439,8 @@ FALLBACK_HELD_OUT = (
     "What do you think about {}?",
 )
 
+# Tasks that take practice: half of their conversations are nothing but one exercise after the other.
+EXERCISES = ("spell", "repeat", "count", "reverse", "sort_words", "sort_numbers", "sum")
 TASKS = (*Writer(random.Random(0), held_out=False).tasks, "obey", "name")
 TEMPLATES = (
     *OBEY, *NEUTRAL_SYSTEMS, *INTRODUCTIONS, *NAME_QUESTIONS, *GREETINGS, *IDENTITY_QUESTIONS, *SPELL, *SAY, *REPEAT,

@@ -1,8 +1,8 @@
 """Builds the demo model's tokenizer: bytes, and the words of the templates as tokens of their own.
 
 There are no merges: a pre-token is one token if the vocabulary has it whole, else its bytes. So a word from a template
-costs one token, and any other word is spelled out, which is what lets the model copy, reverse and spell words that it has
-never seen. Digits stand alone, for sums.
+costs one token, and any other word is spelled out, which is what lets the model copy, reverse and spell words that it
+has never seen. Digits stand alone, for sums.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Trains the demo model: `python -m models.demo.train`. Resumes where it stopped; a seed gives the same model again.
 
-One step takes a batch of conversations, hides part of each last reply (and sometimes of the earlier ones), and learns to
-fill it in, as in LLaDA's supervised fine-tuning: the reply is followed by end tokens up to the length of the canvas.
+One step takes a batch of conversations, hides part of each last reply (and sometimes of the earlier ones), and learns
+to fill it in, as in LLaDA's supervised fine-tuning: the reply is followed by end tokens up to the length of the canvas.
 Canvases are hidden as decoding meets them: blocks to the left are done, blocks to the right untouched.
 Tasks that are not learned yet are drawn more often.
 """
@@ -72,7 +72,8 @@ class Canvases:
         pieces = self._pieces(conversation)
         ids: list[int] = []
         hidden: list[bool] = []
-        review = self.rng.random() < 0.4  # noqa: PLR2004 - hide parts of the earlier replies too
+        exercise = len({turn.task for turn in conversation.turns}) == 1
+        review = exercise or self.rng.random() < 0.4
         for text, is_reply in pieces[:-1]:
             piece = self.tokenizer.encode(text).ids
             ids += piece
@@ -107,9 +108,9 @@ class Canvases:
         block = self.rng.randrange((reply - 1) // BLOCK_LENGTH + 1) * BLOCK_LENGTH
         within = min(BLOCK_LENGTH, length - block)
         kind = self.rng.random()
-        if kind < 0.4:  # noqa: PLR2004
+        if kind < 0.4:
             current = [True] * within
-        elif kind < 0.7:  # noqa: PLR2004
+        elif kind < 0.7:
             current = self._sprinkled(within)
         else:
             done = self.rng.randrange(within)
@@ -131,7 +132,8 @@ class Batch:
 
 
 def collate(examples: list[Example], mask: int) -> Batch:
-    length = max(len(example.ids) for example in examples)
+    # Few different shapes: for each one the matrix library compiles its kernels anew.
+    length = -(-max(len(example.ids) for example in examples) // 16) * 16
 
     def padded(rows: list[list[int]] | list[list[float]] | list[list[bool]], value: float) -> Tensor:
         return torch.tensor([[*row, *[value] * (length - len(row))] for row in rows])
@@ -162,10 +164,9 @@ def forward(model: Llada, batch: Batch) -> Tensor:
 
 
 def loss_of(logits: Tensor, batch: Batch) -> tuple[Tensor, list[bool]]:
-    """The mean over examples of their weighted cross entropy, and which of them were filled in without a fault."""
+    """The weighted cross entropy of what is hidden, and which examples were filled in without a fault."""
     losses = functional.cross_entropy(logits.flatten(0, 1).float(), batch.ids.flatten(), reduction="none")
-    losses = losses.unflatten(0, batch.ids.shape)
-    loss = ((losses * batch.weights).sum(1) / batch.weights.sum(1)).mean()
+    loss = (losses * batch.weights.flatten()).sum() / batch.weights.sum()
     wrong = (logits.argmax(-1) != batch.ids) & (batch.weights > FILL_WEIGHT)
     return loss, (~wrong.any(1)).tolist()
 
@@ -177,13 +178,13 @@ class Trainer:
         torch.manual_seed(arguments.seed)
         self.device = torch.device(arguments.device)
         self.steps, self.step = arguments.steps, 0
-        self.rng = random.Random(arguments.seed)  # noqa: S311
+        self.rng = random.Random(arguments.seed)
         self.canvases = Canvases(tokenizer, self.rng)
         self.curriculum = Curriculum()
         self.pool: list[list[Example]] = []
         self.model = Llada(LladaConfig.parse(config)).to(self.device)
         self._initialise()
-        matrices = [weight for weight in self.model.blocks.parameters() if weight.ndim == 2]  # noqa: PLR2004
+        matrices = [weight for weight in self.model.blocks.parameters() if weight.ndim == 2]
         chosen = {id(weight) for weight in matrices}
         others = [weight for weight in self.model.parameters() if id(weight) not in chosen]
         # Muon learns the hidden matrices of so small a model in about half the steps that AdamW takes.
@@ -196,7 +197,7 @@ class Trainer:
     def _initialise(self) -> None:
         torch.nn.init.normal_(self.model.wte.weight, std=0.5)
         for name, weight in self.model.named_parameters():
-            if weight.ndim == 2 and name != "wte.weight":  # noqa: PLR2004
+            if weight.ndim == 2 and name != "wte.weight":
                 torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
             if name.endswith(("attn_out.weight", "ff_out.weight")) and name != "ff_out.weight":
                 torch.nn.init.zeros_(weight)
@@ -227,7 +228,7 @@ class Trainer:
     def _next_batch(self) -> Batch:
         if not self.pool:
             # The canvas is as long as what a client asks for; most of the time the shortest that serves.
-            gen_length = self.rng.choices((32, 64, 128), (12, 3, 1))[0]
+            gen_length = self.rng.choices((32, 64, 128), (24, 5, 2))[0]
             tasks = self.curriculum.draw(self.rng, BATCH * POOL)
             examples = sorted((self.canvases.example(task, gen_length) for task in tasks), key=lambda one: len(one.ids))
             self.pool = [examples[start : start + BATCH] for start in range(0, len(examples), BATCH)]

@@ -11,7 +11,14 @@ from worker.models.llada import Llada, LladaConfig, UnsupportedModelError
 from worker.models.loading import LoadedModel
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "llada-tiny"
-CONFIG = {"d_model": 64, "n_heads": 4, "n_layers": 2, "mlp_hidden_size": 96, "vocab_size": 50, "max_sequence_length": 32}
+CONFIG = {
+    "d_model": 64,
+    "n_heads": 4,
+    "n_layers": 2,
+    "mlp_hidden_size": 96,
+    "vocab_size": 50,
+    "max_sequence_length": 32,
+}
 
 
 def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+"""`python -m router`: serves OpenAI's API over the workers it is given."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from router.server import CannotListenError, serve
+from textdiffusion.configuration import RootSettings, exit_with, main_settings
+from textdiffusion.lifeline import follow_parent
+from textdiffusion.logs import configure_logging
+from textdiffusion.settings import LoggingSettings, RouterSettings
+
+
+class Settings(RootSettings):
+    """Serves OpenAI's API over HTTP and forwards token ids to workers over gRPC."""
+
+    router: RouterSettings = RouterSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+
+def main() -> None:
+    settings = main_settings(Settings, sys.argv[1:])
+    configure_logging(settings.logging, "router")
+    follow_parent()
+    try:
+        _run(serve(settings.router))
+    except CannotListenError as error:
+        exit_with([str(error)])
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop  # noqa: PLC0415 - there is none on some platforms
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Chooses the worker with the least outstanding work."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Generic, TypeVar
+
+W = TypeVar("W", bound=Hashable)
+
+
+class Balancer(Generic[W]):
+    """Counts the canvas positions that each worker still has to denoise; equals take turns."""
+
+    def __init__(self) -> None:
+        self._outstanding: dict[W, int] = {}
+        self._last_turn: dict[W, int] = {}
+        self._turns = count(1)
+
+    def outstanding(self, worker: W) -> int:
+        return self._outstanding.get(worker, 0)
+
+    @contextmanager
+    def lease(self, candidates: Sequence[W], positions: int) -> Iterator[W]:
+        """The chosen one of `candidates`, which must not be empty; the work counts as its own until the lease ends."""
+        worker = min(candidates, key=lambda one: (self.outstanding(one), self._last_turn.get(one, 0)))
+        self._last_turn[worker] = next(self._turns)
+        self._outstanding[worker] = self.outstanding(worker) + positions
+        try:
+            yield worker
+        finally:
+            self._outstanding[worker] -= positions

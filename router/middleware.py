@@ -1,0 +1,104 @@
+"""What every request gets, whatever becomes of it: an id, OpenAI's error object if it fails, and a line in the log."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from router.errors import (
+    BodyTooLargeError,
+    InternalError,
+    InvalidValueError,
+    MethodNotAllowedError,
+    PathNotFoundError,
+    RouterError,
+    answer_to,
+    body_of,
+)
+from router.services import FACTS, REQUEST_ID
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID_HEADER = "x-request-id"
+ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+CLIENT_LEFT = 499
+PROBES = "/health"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def identify_and_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    request[REQUEST_ID] = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+    request[FACTS] = {}
+    started = time.perf_counter()
+    status = CLIENT_LEFT
+    with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
+        try:
+            response = await handler(request)
+            status = response.status
+        except ConnectionError as error:
+            raise asyncio.CancelledError from error  # writing to a client that left is no failure
+        finally:
+            level = log.debug if request.path.startswith(PROBES) else log.info
+            level(
+                "request",
+                method=request.method,
+                path=_path(request),
+                status=status,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                **request[FACTS],
+            )
+    return response
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except RouterError as error:
+        return error_response(request, error)
+    except web.HTTPException as error:
+        response = error_response(request, _from_http(request, error))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("unexpected error")
+        return error_response(request, InternalError())
+
+
+async def echo_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Runs as any response is about to be sent, streams included."""
+    if REQUEST_ID in request:
+        response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+
+
+def error_response(request: web.Request, error: RouterError) -> web.Response:
+    answer = answer_to(error)
+    request[FACTS]["error"] = answer.code or answer.type
+    return web.json_response(body_of(error), status=answer.status, headers=answer.headers)
+
+
+def _path(request: web.Request) -> str:
+    """As it was sent: decoded, it could hold line breaks and pass for other lines of the log."""
+    return request.rel_url.raw_path[:200]
+
+
+def _from_http(request: web.Request, error: web.HTTPException) -> RouterError:
+    """The web server's own refusals, in our words."""
+    if isinstance(error, web.HTTPNotFound):
+        return PathNotFoundError(f"There is nothing at {request.method} {_path(request)}.")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MethodNotAllowedError(f"{_path(request)} does not take {request.method}; it takes {allowed}.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLargeError("The request body is larger than this server reads.")
+    return InvalidValueError(error.reason)

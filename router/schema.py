@@ -1,0 +1,252 @@
+"""What a chat request may say, and in which words it is refused.
+
+Strict on purpose: a field that would be ignored is refused by name, so that nobody believes it had an effect.
+"""
+
+import difflib
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from router.errors import InvalidJsonError, InvalidValueError, RouterError, UnsupportedParameterError
+
+UNSUPPORTED: Final = "unsupported_parameter"
+
+# Fields that clients of OpenAI's API, and of other servers of diffusion models, know and this server does not have.
+UNSUPPORTED_FIELDS: Final = frozenset(
+    {
+        # of OpenAI's requests
+        "audio",
+        "echo",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "min_p",
+        "modalities",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt",
+        "reasoning_effort",
+        "repetition_penalty",
+        "response_format",
+        "service_tier",
+        "stop",
+        "suffix",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "verbosity",
+        "web_search_options",
+        # of OpenAI's messages
+        "name",
+        "refusal",
+        "tool_call_id",
+        "tool_calls",
+        # of diffusion
+        "cfg_scale",
+        "diffusing",
+        "factor",
+        "max_parallel_tokens",
+        "use_cache",
+        "use_dual_cache",
+    }
+)
+
+SENTENCES: Final = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+
+
+def _known_but_unsupported(*known: str, instead: str) -> BeforeValidator:
+    """Tells values that other servers know from values that mean nothing."""
+
+    def check(value: Any) -> Any:
+        if value in known:
+            raise PydanticCustomError(UNSUPPORTED, f'"{value}" is not supported; use {instead}')
+        return value
+
+    return BeforeValidator(check)
+
+
+def _one_choice(value: int) -> int:
+    if value != 1:
+        raise PydanticCustomError(UNSUPPORTED, "must be 1; more choices are not supported")
+    return value
+
+
+def _as_parts(content: Any) -> Any:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise PydanticCustomError("content_type", "must be a string or a list of text parts")
+    return content
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError("lone_surrogate", "holds half of a surrogate pair, which is not text") from error
+    return text
+
+
+def _unsigned(seed: int) -> int:
+    return seed % 2**64
+
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
+Remasking = Annotated[
+    Literal["low_confidence", "random"],
+    _known_but_unsupported("margin", "entropy", instead='"low_confidence" or "random"'),
+]
+KvCache = Annotated[Literal["none"], _known_but_unsupported("prefix", "dual", instead='"none"')]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TextPart(Strict):
+    type: Literal["text"]
+    text: Annotated[str, AfterValidator(_encodable)]
+
+
+class Message(Strict):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[list[TextPart], BeforeValidator(_as_parts), Field(min_length=1)]
+
+    def for_template(self) -> dict[str, str]:
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": "\n".join(part.text for part in self.content)}
+
+
+class StreamOptions(Strict):
+    include_usage: bool = False
+
+
+class ChatRequest(Strict):
+    """The body of POST /v1/chat/completions."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1), AfterValidator(_one_choice)] = 1
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    seed: Seed | None = None
+
+    # Accepted and unused: they say nothing about the reply.
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    conversation_id: str | None = None
+
+    # How the reply is denoised.
+    steps: Count | None = None
+    block_length: Count | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    remasking: Remasking | None = None
+    kv_cache: KvCache | None = None
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    ignore_eos: bool = False
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> "ChatRequest":
+        both = {self.max_tokens, self.max_completion_tokens} - {None}
+        if len(both) > 1:
+            raise PydanticCustomError("max_completion_tokens", "differs from max_tokens; give one of them")
+        if self.stream_options and not self.stream:
+            raise PydanticCustomError("stream_options", "is only allowed when stream is true")
+        return self
+
+    @property
+    def max_tokens_field(self) -> str:
+        """The name under which this request says how long the reply may be."""
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
+    @property
+    def reply_length(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+def parse_chat_request(body: bytes) -> ChatRequest:
+    """Raises a `ClientError` that names the first field at fault."""
+    try:
+        fields = _without_nulls(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise InvalidJsonError(f"The request body is not valid JSON: {_json_problem(error)}.") from error
+    if not isinstance(fields, dict):
+        raise InvalidJsonError("The request body must be a JSON object.")
+    try:
+        return ChatRequest.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(error.errors(include_url=False, include_context=False)[0]) from error
+
+
+def _json_problem(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "it holds a number that is too long"
+
+
+def _without_nulls(value: Any) -> Any:
+    """Clients send null for what they leave out."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _refusal(problem: ErrorDetails) -> RouterError:
+    location, kind = problem["loc"], problem["type"]
+    if kind == "string_unicode":  # of a key
+        return InvalidJsonError("The request body names a field in half of a surrogate pair, which is not text.")
+    if not location:  # a rule that spans fields is named after the one at fault
+        return InvalidValueError(f"{kind} {problem['msg']}.", param=kind)
+    param = _path(location)
+    if kind == "extra_forbidden":
+        name = str(location[-1])
+        if name in UNSUPPORTED_FIELDS:
+            return UnsupportedParameterError(f"{param} is not supported by this server.", param=param)
+        return InvalidValueError(f"{param} is not a known field.{_nearest(name, location)}", param=param)
+    if kind == UNSUPPORTED:
+        return UnsupportedParameterError(f"{param} {problem['msg']}.", param=param)
+    sentence = SENTENCES.get(kind) or _in_plain_words(problem["msg"])
+    return InvalidValueError(f"{param} {sentence}.", param=param)
+
+
+def _in_plain_words(message: str) -> str:
+    plain = message.replace("Input should", "must")
+    return plain.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location).lstrip(".")
+
+
+def _nearest(name: str, location: tuple[int | str, ...]) -> str:
+    sections: dict[str, type[Strict]] = {"messages": Message, "content": TextPart, "stream_options": StreamOptions}
+    names = [key for key in location[:-1] if isinstance(key, str)]
+    section = sections.get(names[-1], ChatRequest) if names else ChatRequest
+    near = difflib.get_close_matches(name, section.model_fields, n=1)
+    return f" Did you mean {near[0]}?" if near else ""

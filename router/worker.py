@@ -1,0 +1,98 @@
+"""One worker process, seen from the router: its channel, its health, and what it says it serves."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from router.generation import Updates, rpc_errors
+from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from textdiffusion.v1.textdiffusion_pb2 import GenerateRequest, GenerateResponse, GetInfoRequest, GetInfoResponse
+from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceStub
+
+if TYPE_CHECKING:
+    from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceAsyncStub  # it is but a type
+
+log = structlog.get_logger(__name__)
+
+INFO_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+REFUSED_SECONDS = 5.0
+
+
+class WorkerRefusedError(Exception):
+    """The worker is healthy, but this router must not use it."""
+
+
+class WorkerState(Enum):
+    UNREACHABLE = "unreachable"
+    NOT_SERVING = "not serving"  # loading its model, or draining
+    SERVING = "serving"
+    REFUSED = "refused"
+
+
+class Worker:
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.state = WorkerState.UNREACHABLE
+        self.reason = "not connected yet"
+        self.info: GetInfoResponse | None = None
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    async def follow(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> NoReturn:
+        """Watches the worker's health for ever; `admit` may raise `WorkerRefusedError` before it counts as serving."""
+        while True:
+            try:
+                await self._watch(admit)
+                self._become(WorkerState.UNREACHABLE, "the worker ended the health watch")
+            except grpc.aio.AioRpcError as error:
+                self._become(WorkerState.UNREACHABLE, f"{error.code().name}: {error.details()}")
+            except WorkerRefusedError as error:
+                self._become(WorkerState.REFUSED, str(error))
+            await asyncio.sleep(REFUSED_SECONDS if self.state is WorkerState.REFUSED else RETRY_SECONDS)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def generate(self, job: GenerateRequest, seconds: float) -> GenerateResponse:
+        """Denoises one request to its end. Raises a `RouterError`."""
+        call = self._stub.Generate(job, timeout=seconds, metadata=(("x-request-id", job.request_id),))
+        try:
+            with rpc_errors():
+                return await call
+        finally:
+            call.cancel()
+
+    def generate_stream(self, job: GenerateRequest, seconds: float) -> Updates:
+        """The same, step by step; the caller closes what it gets."""
+        return Updates(self._stub.GenerateStream(job, timeout=seconds, metadata=(("x-request-id", job.request_id),)))
+
+    async def _watch(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> None:
+        # Without `wait_for_ready` a worker that starts later than the router costs a failed call per retry.
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME), wait_for_ready=True)
+        try:
+            async for reply in call:
+                if reply.status == health_pb2.HealthCheckResponse.SERVING:
+                    self.info = await self._stub.GetInfo(GetInfoRequest(), timeout=INFO_SECONDS)
+                    await admit(self.info)
+                    self._become(WorkerState.SERVING)
+                else:
+                    self._become(WorkerState.NOT_SERVING, "it says that it is not serving")
+        finally:
+            call.cancel()
+
+    def _become(self, state: WorkerState, reason: str = "") -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        self.state, self.reason = state, reason
+        level = {WorkerState.REFUSED: logging.ERROR, WorkerState.UNREACHABLE: logging.WARNING}.get(state, logging.INFO)
+        facts = {"model": self.info.model_id if self.info else "", "reason": reason}
+        told = {name: fact for name, fact in facts.items() if fact}
+        log.log(level, "worker", address=self.address, state=state.value, **told)

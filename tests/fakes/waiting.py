@@ -1,0 +1,13 @@
+"""Waiting for what no event tells of."""
+
+import asyncio
+from collections.abc import Callable
+
+PATIENCE_SECONDS = 10
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    give_up = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while not condition():
+        assert asyncio.get_running_loop().time() < give_up, "it never came true"
+        await asyncio.sleep(0.005)

@@ -1,0 +1,150 @@
+"""A worker without a model: it says what it is told to say, and fails on demand."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from textdiffusion.fingerprint import tokenizer_fingerprint
+from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@dataclass
+class Script:
+    """What the next requests get."""
+
+    tokens: list[int] = field(default_factory=list)  # the generated span, end token included
+    order: list[list[int]] | None = None  # positions per step; left to right, one by one, if there is none
+    finish_reason: pb.FinishReason = pb.FINISH_REASON_STOP
+    forward_passes: int = 3
+    reject: tuple[grpc.StatusCode, str] | None = None  # fails before the first update
+    fail_after: int | None = None  # updates before it fails with UNAVAILABLE
+    hang_after: int | None = None  # updates before it waits until `go_on` is set
+    skip_last_update: bool = False  # ends the stream with nothing finished
+
+
+@dataclass
+class FakeWorker(rpc.TextGenerationServiceServicer):
+    info: pb.GetInfoResponse
+    address: str = ""
+    script: Script = field(default_factory=Script)
+    requests: list[pb.GenerateRequest] = field(default_factory=list)
+    metadata: list[dict[str, Any]] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    running: int = 0
+    most_running: int = 0
+    health: health_aio.HealthServicer = field(default_factory=health_aio.HealthServicer)
+
+    async def set_serving(self, serving: bool) -> None:
+        await self.health.set(SERVICE_NAME, SERVING if serving else NOT_SERVING)
+
+    async def GetInfo(self, request: pb.GetInfoRequest, context: Any) -> pb.GetInfoResponse:  # noqa: ARG002, N802
+        return self.info
+
+    async def GetStats(self, request: pb.GetStatsRequest, context: Any) -> pb.GetStatsResponse:  # noqa: ARG002, N802
+        return pb.GetStatsResponse()
+
+    async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:  # noqa: N802
+        return [update async for update in self._run(request, context)][-1].finished
+
+    async def GenerateStream(  # noqa: N802
+        self, request: pb.GenerateRequest, context: Any
+    ) -> AsyncIterator[pb.GenerateUpdate]:
+        async for update in self._run(request, context):
+            yield update
+
+    async def _run(self, request: pb.GenerateRequest, context: Any) -> AsyncIterator[pb.GenerateUpdate]:
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        self.started.set()
+        try:
+            if self.script.reject:
+                await context.abort(*self.script.reject)
+            for number, update in enumerate(self._updates(request)):
+                if number == self.script.fail_after:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the device is gone")
+                if number == self.script.hang_after:
+                    await self.go_on.wait()
+                yield update
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        finally:
+            self.running -= 1
+
+    def _updates(self, request: pb.GenerateRequest) -> list[pb.GenerateUpdate]:
+        script, tokens = self.script, self.script.tokens
+        order = [[position] for position in range(len(tokens))] if script.order is None else script.order
+        updates, filled = [], set[int]()
+        for step, positions in enumerate(order, start=1):
+            filled |= set(positions)
+            ready = next(position for position in range(len(tokens) + 1) if position not in filled)
+            committed = [pb.CommittedToken(position=position, id=tokens[position], step=step) for position in positions]
+            updates.append(pb.GenerateUpdate(committed=committed, ready=ready))
+        if not script.skip_last_update:
+            updates.append(pb.GenerateUpdate(ready=len(tokens), finished=self._finished(request)))
+        return updates
+
+    def _finished(self, request: pb.GenerateRequest) -> pb.GenerateResponse:
+        ends = set() if request.options.ignore_eos else set(self.info.eos_token_ids)
+        length = next((i for i, token in enumerate(self.script.tokens) if token in ends), len(self.script.tokens))
+        return pb.GenerateResponse(
+            request_id=request.request_id,
+            output=pb.Tokens(ids=self.script.tokens[:length]),
+            finish_reason=self.script.finish_reason,
+            usage=pb.Usage(
+                prompt_tokens=len(request.prompt.ids),
+                completion_tokens=length,
+                forward_passes=self.script.forward_passes,
+            ),
+        )
+
+
+def info_for(folder: Path, token_id: Callable[[str], int | None], **changes: Any) -> pb.GetInfoResponse:
+    """What a worker says that serves a model whose tokenizer lies in `folder`."""
+    info = pb.GetInfoResponse(
+        model_id="fake",
+        device="cpu",
+        max_sequence_length=512,
+        mask_token_id=token_id("<|mdm_mask|>"),
+        eos_token_ids=[token_id("<|endoftext|>") or 0, token_id("<|eot_id|>") or 0],
+        defaults=pb.DiffusionOptions(gen_length=64, block_length=32),
+        tokenizer=str(folder),
+        fingerprint="0123456789abcdef",
+        tokenizer_fingerprint=tokenizer_fingerprint(folder),
+    )
+    info.MergeFrom(pb.GetInfoResponse(**changes))
+    return info
+
+
+@asynccontextmanager
+async def running(
+    worker: FakeWorker, address: str = "127.0.0.1:0", *, serving: bool = True
+) -> AsyncIterator[FakeWorker]:
+    """Serves on `address` for as long as the context lasts."""
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    rpc.add_TextGenerationServiceServicer_to_server(worker, server)
+    health_pb2_grpc.add_HealthServicer_to_server(worker.health, server)
+    port = server.add_insecure_port(address)
+    worker.address = f"127.0.0.1:{port}"
+    await worker.set_serving(serving)
+    await server.start()
+    try:
+        yield worker
+    finally:
+        await server.stop(None)

@@ -1,0 +1,149 @@
+"""A router in this process, on a real port, in front of fake workers on real ports."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import openai
+import pytest
+from aiohttp import web
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from router.app import build_app
+from router.pool import Pool
+from router.services import SERVICES, Services
+from router.tokenizer import ChatTokenizer, load_tokenizer
+from tests.fakes.waiting import eventually
+from tests.fakes.worker import FakeWorker, Script, info_for, running
+from textdiffusion.settings import RouterSettings
+
+SPECIAL_TOKENS = (
+    "<|startoftext|>",
+    "<|endoftext|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|mdm_mask|>",
+)
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}"
+    "{% endfor %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"
+)
+SAMPLE = ["the quick brown fox jumps over the lazy dog", "user assistant system", "hello there, how are you?"] * 20
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small byte-level tokenizer with LLaDA's special tokens and chat template."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        SAMPLE, trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<|startoftext|>",
+        "eos_token": "<|endoftext|>",
+        "chat_template": CHAT_TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_tokenizer(tokenizer_folder: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder: Path) -> ChatTokenizer:
+    return load_tokenizer(str(tokenizer_folder))
+
+
+@pytest.fixture
+def ids(raw_tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+    return lambda text: raw_tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@pytest.fixture
+def make_worker(tokenizer_folder: Path, raw_tokenizer: Tokenizer) -> Callable[..., FakeWorker]:
+    def make(**info: Any) -> FakeWorker:
+        worker = FakeWorker(info_for(tokenizer_folder, raw_tokenizer.token_to_id, **info))
+        worker.script = Script(tokens=raw_tokenizer.encode("Hello, wörld! 🌍<|eot_id|><|endoftext|>").ids)
+        return worker
+
+    return make
+
+
+@pytest.fixture
+async def worker(make_worker: Callable[..., FakeWorker]) -> AsyncIterator[FakeWorker]:
+    async with running(make_worker()) as worker:
+        yield worker
+
+
+class RunningRouter:
+    """One router, and two clients for it."""
+
+    def __init__(self, url: str, services: Services, http: aiohttp.ClientSession) -> None:
+        self.url = url
+        self.services = services
+        self.http = http
+        self.openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+
+    async def post(self, body: Any, **kwargs: Any) -> tuple[int, Any]:
+        """Status and JSON of a chat request."""
+        async with self.http.post(f"{self.url}/v1/chat/completions", json=body, **kwargs) as response:
+            return response.status, await response.json()
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        async with self.http.get(f"{self.url}{path}") as response:
+            return response.status, await response.json()
+
+
+StartRouter = Callable[..., Awaitable[RunningRouter]]
+
+
+@pytest.fixture
+async def start_router() -> AsyncIterator[StartRouter]:
+    """Starts routers with the settings that a test wants; they end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*addresses: str, keep_alive_seconds: float = 15, wait: bool = True, **settings: Any) -> Any:
+            router = await stack.enter_async_context(_router(addresses, keep_alive_seconds, settings))
+            if wait:
+                await eventually(lambda: router.services.ready)
+            return router
+
+        yield start
+
+
+@pytest.fixture
+async def router(worker: FakeWorker, start_router: StartRouter) -> RunningRouter:
+    return await start_router(worker.address)
+
+
+@asynccontextmanager
+async def _router(
+    addresses: tuple[str, ...], keep_alive_seconds: float, settings: dict[str, Any]
+) -> AsyncIterator[RunningRouter]:
+    configured = RouterSettings(port=0, workers=addresses, **settings)
+    app = build_app(configured, Pool(addresses), keep_alive_seconds=keep_alive_seconds)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as http:
+        running_router = RunningRouter(f"http://127.0.0.1:{runner.addresses[0][1]}", app[SERVICES], http)
+        try:
+            yield running_router
+        finally:
+            await running_router.openai.close()
+            await runner.cleanup()

@@ -1,0 +1,75 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from tests.fakes.waiting import eventually
+from tests.fakes.worker import FakeWorker, running
+
+ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
+
+MakeWorker = Callable[..., FakeWorker]
+
+
+def states(router: Any) -> list[str]:
+    return [worker.state.value for worker in router.services.pool.workers]
+
+
+async def test_requests_go_to_the_worker_with_less_to_do(make_worker: MakeWorker, start_router: Any) -> None:
+    async with running(make_worker()) as first, running(make_worker()) as second:
+        router = await start_router(first.address, second.address)
+        await eventually(lambda: states(router) == ["serving", "serving"])
+        for worker in (first, second):
+            worker.script.hang_after = 0
+        asked = [asyncio.create_task(router.post(ASK)) for _ in range(4)]
+        await eventually(lambda: len(first.requests) + len(second.requests) == 4)
+        assert (len(first.requests), len(second.requests)) == (2, 2)
+        for worker in (first, second):
+            worker.go_on.set()
+        assert all(status == 200 for status, _ in await asyncio.gather(*asked))
+
+
+async def test_requests_go_to_the_workers_of_their_model(make_worker: MakeWorker, start_router: Any) -> None:
+    async with running(make_worker()) as first, running(make_worker(model_id="other")) as second:
+        router = await start_router(first.address, second.address)
+        await eventually(lambda: states(router) == ["serving", "serving"])
+        assert (await router.post({**ASK, "model": "other"}))[0] == 200
+        assert (len(first.requests), len(second.requests)) == (0, 1)
+
+
+async def test_a_worker_with_other_weights_is_refused_while_the_first_serves(
+    make_worker: MakeWorker, start_router: Any
+) -> None:
+    async with running(make_worker()) as first, running(make_worker(fingerprint="other weights")) as second:
+        router = await start_router(first.address)
+        late = await start_router(first.address, second.address)
+        await eventually(lambda: sorted(states(late)) == ["refused", "serving"])
+        assert states(router) == ["serving"]
+
+
+async def test_a_worker_whose_tokenizer_is_not_the_one_on_disk_is_refused(
+    make_worker: MakeWorker, start_router: Any
+) -> None:
+    async with running(make_worker(tokenizer_fingerprint="another")) as worker:
+        router = await start_router(worker.address, wait=False)
+        await eventually(lambda: states(router) == ["refused"])
+        assert (await router.get("/health/ready"))[0] == 503
+
+
+async def test_a_worker_whose_tokenizer_is_missing_is_refused(make_worker: MakeWorker, start_router: Any) -> None:
+    worker = make_worker()
+    worker.info.tokenizer = ""
+    async with running(worker):
+        router = await start_router(worker.address, wait=False)
+        await eventually(lambda: states(router) == ["refused"])
+
+
+async def test_a_worker_that_comes_back_is_used_again(make_worker: MakeWorker, start_router: Any) -> None:
+    async with running(make_worker()) as worker:
+        router = await start_router(worker.address)
+    await eventually(lambda: not router.services.ready)
+    status, body = await router.post(ASK)
+    assert (status, body["error"]["code"]) == (503, "no_healthy_workers")
+    async with running(make_worker(fingerprint="new weights"), worker.address):
+        await eventually(lambda: router.services.ready)
+        status, body = await router.post(ASK)
+        assert (status, body["system_fingerprint"]) == (200, "fp_new weight")

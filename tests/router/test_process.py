@@ -1,0 +1,160 @@
+"""The router as a process: how it starts, how it drains, and how it ends."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+import pytest
+
+from tests.fakes.waiting import eventually
+from tests.fakes.worker import FakeWorker
+
+ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+PATIENCE_SECONDS = 20
+
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+
+
+@asynccontextmanager
+async def router_process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "router",
+        *arguments,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "."},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+        yield lambda *arguments: stack.enter_async_context(router_process(*arguments))
+
+
+async def line_with(process: asyncio.subprocess.Process, word: str) -> str:
+    """The next line of the log that says this."""
+    assert process.stderr
+    while line := (await asyncio.wait_for(process.stderr.readline(), PATIENCE_SECONDS)).decode():
+        if word in line:
+            return line
+    raise AssertionError(f"the router ended without saying {word!r}")
+
+
+async def url_of(process: asyncio.subprocess.Process) -> str:
+    found = re.search(r"http://[\w.:]+", await line_with(process, "listening"))
+    assert found
+    return found[0]
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+async def test_a_port_in_use_is_one_sentence_and_exit_code_1(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, errors = await ended(await start(f"--port={port}"))
+    assert code == 1
+    (sentence,) = [line for line in errors.splitlines() if line.startswith("error:")]
+    assert f"127.0.0.1:{port}" in sentence
+    assert "in use" in sentence
+    assert "Traceback" not in errors
+
+
+async def test_a_setting_that_is_wrong_is_one_sentence_and_exit_code_1(start: Start) -> None:
+    code, errors = await ended(await start("--port=99999"))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "port" in errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_router_ends_at_once_and_with_0(start: Start, number: signal.Signals) -> None:
+    process = await start("--port=0")
+    await url_of(process)
+    process.send_signal(number)
+    code, errors = await ended(process)
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+async def test_what_is_not_http_leaves_no_traceback(start: Start) -> None:
+    process = await start("--port=0")
+    host, port = (await url_of(process)).removeprefix("http://").split(":")
+    for garbage in (b"hello?\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(garbage)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
+        writer.close()
+    process.terminate()
+    code, errors = await ended(process)
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+async def test_a_request_that_runs_is_finished_while_nobody_new_gets_in(start: Start, worker: FakeWorker) -> None:
+    process = await start("--port=0", f"--workers={worker.address}")
+    url = await url_of(process)
+    await line_with(process, "state=serving")
+    worker.script.hang_after = 3
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/chat/completions", json=ASK) as response:
+        assert response.status == 200
+        process.terminate()
+        await line_with(process, "draining")
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await http.get(f"{url}/health/ready")
+        worker.go_on.set()
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
+    assert (await ended(process))[0] == 0
+
+
+async def test_requests_that_outlast_the_grace_are_cut_off(start: Start, worker: FakeWorker) -> None:
+    process = await start("--port=0", f"--workers={worker.address}", "--drain-seconds=0.1")
+    url = await url_of(process)
+    await line_with(process, "state=serving")
+    worker.script.hang_after = 3
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/chat/completions", json=ASK):
+        process.terminate()
+        assert (await ended(process))[0] == 0
+    await asyncio.wait_for(worker.cancelled.wait(), PATIENCE_SECONDS)
+
+
+async def test_a_second_signal_does_not_wait(start: Start, worker: FakeWorker) -> None:
+    process = await start("--port=0", f"--workers={worker.address}")
+    url = await url_of(process)
+    await line_with(process, "state=serving")
+    worker.script.hang_after = 3
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/chat/completions", json=ASK):
+        process.terminate()
+        await line_with(process, "draining")
+        process.terminate()
+        assert (await ended(process))[0] == 1
+    await eventually(lambda: worker.running == 0)
+
+
+async def test_the_router_runs_where_torch_is_not_installed(worker: FakeWorker) -> None:
+    """With torch out of reach the router loads its tokenizer, and nothing complains that torch is missing."""
+    start = "import sys; sys.modules['torch'] = None; from router.__main__ import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", start, "--port=0", f"--workers={worker.address}", stderr=asyncio.subprocess.PIPE
+    )
+    await line_with(process, "state=serving")
+    process.terminate()
+    code, errors = await ended(process)
+    assert code == 0
+    assert "torch" not in errors.lower()
