@@ -73,7 +73,10 @@ def main_settings(
     The file at `default_path` is read if it exists and no other is named.
     """
     parser = _parser(root)
-    arguments = vars(parser.parse_args(argv))
+    known, unknown = parser.parse_known_args(argv)
+    if unknown:
+        exit_with([_no_such_flag(root, argument) for argument in unknown])
+    arguments = vars(known)
     path, print_config = arguments.pop("config"), arguments.pop("print_config")
     if path is None and default_path and default_path.exists():
         path = default_path
@@ -172,8 +175,14 @@ def _flag_of(path: tuple[str, ...]) -> str:
     return "--" + name.replace("_", "-")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        exit_with([message])
+
+
 def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=root.__doc__, allow_abbrev=False)
+    process = root.__module__.split(".")[0]
+    parser = _Parser(prog=f"python -m {process}", description=root.__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
     for path, field in _leaves(root):
@@ -185,6 +194,14 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
             help=f"{field.description}{default}".replace("%", "%%"),
         )
     return parser
+
+
+def _no_such_flag(root: type[RootSettings], argument: str) -> str:
+    flag = argument.partition("=")[0]
+    if not flag.startswith("-"):
+        return f"{argument}: only flags are understood; --help lists them"
+    near = difflib.get_close_matches(flag, [_flag_of(path) for path, _ in _leaves(root)], n=1)
+    return f"{flag}: no such flag; " + (f"did you mean {near[0]}?" if near else "--help lists all of them")
 
 
 def _flags(root: type[RootSettings], arguments: Tree) -> Tree:

@@ -80,10 +80,10 @@ def test_an_option_that_cannot_be_run_is_refused_by_its_name(
 
 @pytest.mark.parametrize("prompt", [[320], [1] * 512, [1] * 600])
 def test_a_prompt_that_cannot_be_run_is_refused(golden_model: LoadedModel, prompt: list[int]) -> None:
-    with pytest.raises(InvalidRequestError, match="^prompt: "):
+    with pytest.raises(InvalidRequestError, match=r"^prompt: "):
         settled(golden_model, prompt)
 
 
 def test_a_suffix_is_refused(golden_model: LoadedModel) -> None:
-    with pytest.raises(InvalidRequestError, match="^suffix: "):
+    with pytest.raises(InvalidRequestError, match=r"^suffix: "):
         settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[1])), DEFAULTS, golden_model)

@@ -1,0 +1,64 @@
+# Arguments reach a recipe as they were typed, spaces and all: just client "Spell river"
+set positional-arguments
+
+# Lists the recipes.
+_default:
+    @just --list --unsorted
+
+# Installs everything: the stack, the worker's torch, the tools of development.
+setup:
+    uv sync --extra worker --group dev
+
+# Writes the gRPC code in textdiffusion/v1 anew from proto/.
+proto: _tools
+    uv run --no-sync python -m grpc_tools.protoc -Iproto --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. proto/textdiffusion/v1/textdiffusion.proto
+
+# The full stack: just run-launcher --model DIR_OR_HUB_ID --port 8000
+run-launcher *ARGS: _runtime
+    @exec uv run --no-sync python -m launcher "$@"
+
+# The router alone: just run-router --workers 127.0.0.1:50051
+run-router *ARGS: _runtime
+    @exec uv run --no-sync python -m router "$@"
+
+# One worker alone, on 127.0.0.1:50051, with the demo model unless another is named.
+run-worker *ARGS: _runtime
+    @exec uv run --no-sync python -m worker --model models/demo "$@"
+
+# Talks to a running server: just client "Spell river"
+client *ARGS:
+    @exec uv run --no-sync python client/client.py "$@"
+
+# Formats the code, and repairs what can be repaired.
+fmt: _tools
+    uv run --no-sync ruff format
+    uv run --no-sync ruff check --fix
+
+# Style, types, and the import rules of the house.
+lint: _tools
+    uv run --no-sync ruff check
+    uv run --no-sync ruff format --check
+    uv run --no-sync mypy
+    uv run --no-sync lint-imports
+
+# The tests: just test tests/launcher -k signal
+test *ARGS: _tools
+    @exec uv run --no-sync python -m pytest "$@"
+
+# Scores the demo model, task by task.
+eval-demo *ARGS: _runtime
+    @exec uv run --no-sync python -m models.demo.evaluate "$@"
+
+# Trains the demo model anew.
+train-demo *ARGS: _runtime
+    @exec uv run --no-sync python -m models.demo.train "$@"
+
+# What serving needs; what else is installed stays.
+_runtime: (_install "--extra" "worker")
+
+# What developing needs on top.
+_tools: (_install "--extra" "worker" "--group" "dev")
+
+_install *WHAT:
+    @echo "Checking the installation; the first time, this downloads PyTorch …" >&2
+    @uv sync --inexact "$@"

@@ -1,0 +1,58 @@
+import sys
+from pathlib import Path
+
+from launcher.plan import plan_workers, router_command
+from launcher.settings import LauncherRoot
+from textdiffusion.settings import GenerationSettings, LauncherSettings, LoggingSettings, ModelSettings, RouterSettings
+
+ROOT = LauncherRoot(
+    launcher=LauncherSettings(grace_seconds=7),
+    router=RouterSettings(host="::1", port=0),
+    models=(
+        ModelSettings(id="a", path="models/a", devices=("cuda:0", "cuda:1"), generation=GenerationSettings(steps=4)),
+        ModelSettings(id="b", path="models/b", dtype="float32", max_queued_requests=3),
+    ),
+    logging=LoggingSettings(log_format="json"),
+)
+RUNTIME = Path("/run/tdi")
+
+
+def test_each_device_of_each_model_gets_a_worker_of_its_own() -> None:
+    plans = plan_workers(ROOT, RUNTIME)
+    assert [(plan.name, plan.settings.model, plan.settings.device) for plan in plans] == [
+        ("worker-0", "models/a", "cuda:0"),
+        ("worker-1", "models/a", "cuda:1"),
+        ("worker-2", "models/b", "auto"),
+    ]
+    assert len({plan.settings.listen for plan in plans}) == 3
+
+
+def test_a_worker_is_told_all_that_its_model_is_configured_with() -> None:
+    first, _, last = (plan.command(ROOT) for plan in plan_workers(ROOT, RUNTIME))
+    assert first[:3] == [sys.executable, "-m", "worker"]
+    assert {
+        "--model=models/a",
+        "--id=a",
+        "--device=cuda:0",
+        "--dtype=auto",
+        "--listen=unix:/run/tdi/worker-0.sock",
+        "--grace-seconds=7.0",
+        "--steps=4",
+        "--log-format=json",
+    } <= set(first)
+    assert {"--dtype=float32", "--max-queued-requests=3"} <= set(last)
+
+
+def test_what_is_not_set_is_left_to_the_worker() -> None:
+    command = plan_workers(ROOT, RUNTIME)[2].command(ROOT)
+    assert not [argument for argument in command if argument.startswith("--steps")]
+
+
+def test_the_router_is_told_its_port_and_every_worker() -> None:
+    command = router_command(ROOT, 8123, plan_workers(ROOT, RUNTIME))
+    addresses = ",".join(f"unix:/run/tdi/worker-{number}.sock" for number in range(3))
+    assert {"--host=::1", "--port=8123", f"--workers={addresses}", "--log-format=json"} <= set(command)
+
+
+def test_the_router_drains_no_longer_than_the_launcher_waits() -> None:
+    assert "--drain-seconds=7.0" in router_command(ROOT, 8123, [])

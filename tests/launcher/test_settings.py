@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+
+from launcher.settings import LauncherRoot, is_hub_id, launcher_settings
+
+TWO_MODELS = '[[models]]\npath = "one"\ndtype = "float32"\n[[models]]\npath = "two"\n'
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("one", "two", "models"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings_of(config: str | None, *argv: str) -> LauncherRoot:
+    if config is not None:
+        Path("config.toml").write_text(config)
+    return launcher_settings(argv)
+
+
+def problems_of(capsys: pytest.CaptureFixture[str], config: str | None, *argv: str) -> list[str]:
+    with pytest.raises(SystemExit) as exit_:
+        settings_of(config, *argv)
+    assert exit_.value.code == 1
+    return [line.removeprefix("error: ") for line in capsys.readouterr().err.splitlines()]
+
+
+def test_the_file_in_the_current_folder_is_read() -> None:
+    assert [model.path for model in settings_of(TWO_MODELS).models] == ["one", "two"]
+
+
+def test_a_named_file_is_read_instead() -> None:
+    Path("other.toml").write_text('[[models]]\npath = "two"\n')
+    assert [model.path for model in settings_of(TWO_MODELS, "--config=other.toml").models] == ["two"]
+
+
+def test_without_a_file_a_model_is_enough() -> None:
+    assert settings_of(None, "--model=one").models[0].path == "one"
+
+
+def test_without_a_file_and_a_model_the_error_says_both_ways_out(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, None)
+    assert "--model" in problem
+    assert "--config" in problem
+
+
+def test_a_named_file_that_is_missing_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, None, "--config=nowhere.toml", "--model=one")
+    assert problem == "nowhere.toml: cannot be read: No such file or directory"
+
+
+def test_a_model_flag_replaces_all_models_of_the_file() -> None:
+    (model,) = settings_of(TWO_MODELS, "--model=two", "--devices=cpu,cuda:1", "--steps=4").models
+    assert (model.path, model.dtype, model.devices, model.generation.steps) == ("two", "auto", ("cpu", "cuda:1"), 4)
+
+
+def test_other_model_flags_change_the_only_model_of_the_file() -> None:
+    config = '[[models]]\npath = "one"\ndtype = "float32"\n[models.generation]\nsteps = 8\n'
+    (model,) = settings_of(config, "--id=uno", "--max-tokens=7").models
+    assert (model.id, model.dtype, model.generation.steps, model.generation.max_tokens) == ("uno", "float32", 8, 7)
+
+
+def test_other_model_flags_are_refused_when_there_are_several_models(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = problems_of(capsys, TWO_MODELS, "--dtype=float32", "--max-tokens=7")
+    assert [problem.split(":")[0] for problem in problems] == ["--dtype", "--max-tokens"]
+
+
+@pytest.mark.parametrize(("path", "id_"), [("one", "one"), ("./two/", "two"), ("GSAI-ML/LLaDA-8B", "GSAI-ML/LLaDA-8B")])
+def test_a_model_without_an_id_is_called_as_its_folder_or_on_the_hub(path: str, id_: str) -> None:
+    assert settings_of(None, f"--model={path}").models[0].id == id_
+
+
+def test_the_current_folder_has_a_name_too(folder: Path) -> None:
+    assert settings_of(None, "--model=.").models[0].id == folder.name
+
+
+def test_the_same_id_twice_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, TWO_MODELS + 'id = "one"\n')
+    assert problem == "models.1.id: one is the id of models.0 already"
+
+
+@pytest.mark.parametrize(
+    "path", ["./nowhere", "/nowhere", "nowhere", "models/nowhere", "a/b/c", "~/llada", "../nowhere"]
+)
+def test_a_folder_that_is_missing_is_an_error(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems_of(capsys, None, f"--model={path}") == [f"models.0.path: there is no folder {path}"]
+
+
+@pytest.mark.parametrize(("path", "is_hub"), [("GSAI-ML/LLaDA-8B-Base", True), ("models/tiny", False), ("tiny", False)])
+def test_a_hub_id_has_two_parts_and_its_first_is_no_folder_here(path: str, is_hub: bool) -> None:
+    assert is_hub_id(path) is is_hub
+
+
+def test_a_typo_in_a_model_names_the_nearest_key(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, '[[models]]\npath = "one"\ndevicse = ["cpu"]\n')
+    assert problem == "config.toml: models.0.devicse: no such setting; did you mean devices?"
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['models = "one"', "models = 3", 'models = ["one"]', "models = []", '[models]\npath = "one"', "models = [[]]"],
+)
+def test_a_list_of_models_that_is_none_is_an_error_in_words(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, config)
+    assert "model" in problem
+
+
+def test_workers_are_the_business_of_the_launcher(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, None, "--model=one", "--workers=unix:/w")
+    assert problem.startswith("router.workers:")
+
+
+def test_print_config_shows_what_is_in_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        settings_of(TWO_MODELS, "--print-config", "--port=8123")
+    assert exit_.value.code == 0
+    shown = LauncherRoot.model_validate_json(capsys.readouterr().out)
+    assert shown.router.port == 8123
+    assert [model.id for model in shown.models] == ["one", "two"]

@@ -1,0 +1,162 @@
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from textdiffusion.configuration import ConfigurationError, RootSettings, arguments_for, load, main_settings, merged
+from textdiffusion.settings import GenerationSettings, LoggingSettings, ModelSettings, RouterSettings, WorkerSettings
+
+
+class Root(RootSettings):
+    """A process."""
+
+    router: RouterSettings = RouterSettings()
+    worker: WorkerSettings = WorkerSettings(model="models/demo")
+    logging: LoggingSettings = LoggingSettings()
+
+
+class ModelsRoot(RootSettings):
+    """A process with a list."""
+
+    models: tuple[ModelSettings, ...] = Field((), min_length=1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def problems(root: type[RootSettings], path: Path | None = None, flags: object = None, **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as error:
+        load(root, flags or {}, path, environment)  # type: ignore[arg-type]
+    return error.value.problems
+
+
+def test_a_flag_goes_before_the_environment_before_the_file_before_the_default(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text('[router]\nport = 1\nhost = "file"\nmax_body_bytes = 4096\n')
+    monkeypatch.setenv("TDI_ROUTER__PORT", "2")
+    monkeypatch.setenv("TDI_ROUTER__HOST", "environment")
+    router = main_settings(Root, ["--config", str(file), "--port=3"]).router
+    assert (router.port, router.host, router.max_body_bytes) == (3, "environment", 4096)
+    assert router.max_waiting_requests == RouterSettings().max_waiting_requests
+
+
+def test_a_variable_reaches_the_section_in_a_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_WORKER__GENERATION__STEPS", "5")
+    monkeypatch.setenv("TDI_WORKER__MODEL", "elsewhere")
+    worker = main_settings(Root, []).worker
+    assert (worker.generation.steps, worker.model) == (5, "elsewhere")
+
+
+def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_ROUTER__PORT", "")
+    assert main_settings(Root, []).router.port == RouterSettings().port
+
+
+def test_a_typo_names_the_nearest_key(file: Path) -> None:
+    file.write_text("[router]\nprot = 1\n")
+    assert problems(Root, file) == ["config.toml: router.prot: no such setting; did you mean port?"]
+
+
+def test_a_typo_in_the_name_of_a_section_names_the_nearest_one(file: Path) -> None:
+    file.write_text("[ruoter]\nport = 1\n")
+    assert problems(Root, file) == ["config.toml: ruoter: no such setting; did you mean router?"]
+
+
+def test_a_key_that_is_like_no_other_gets_the_list_of_all(file: Path) -> None:
+    file.write_text("[logging]\nzzz = 1\n")
+    assert problems(Root, file) == ["config.toml: logging.zzz: no such setting; there are log_level, log_format"]
+
+
+def test_every_mistake_is_reported_at_once_with_its_source(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('[router]\nport = "http"\n[logging]\nlog_level = "loud"\n')
+    monkeypatch.setenv("TDI_ROUTER__MAX_BODY_BYTES", "big")
+    said = problems(Root, file, {"worker": {"model": "a", "dtype": "float8"}}, TDI="read from os.environ")
+    starts = (
+        "config.toml: router.port:",
+        "environment: router.max_body_bytes:",
+        "--dtype:",
+        "config.toml: logging.log_level:",
+    )
+    assert len(said) == 4
+    assert all(line.startswith(start) for line, start in zip(said, starts, strict=True))
+
+
+def test_what_was_expected_is_said_beside_what_was_found(file: Path) -> None:
+    file.write_text("[router]\nport = 70000\n")
+    assert problems(Root, file) == ["config.toml: router.port: input should be less than or equal to 65535, not 70000"]
+
+
+def test_a_mistake_in_a_list_is_not_also_a_list_too_short(file: Path) -> None:
+    file.write_text('[[models]]\npath = "a"\n[[models]]\nid = "b"\n')
+    assert problems(ModelsRoot, file) == ["config.toml: models.1.path: is missing"]
+
+
+def test_sections_of_other_processes_are_no_mistakes(file: Path) -> None:
+    file.write_text('[launcher]\ngrace_seconds = 3\n[[models]]\npath = "a"\n')
+    assert load(Root, {}, file, {}) == Root()
+
+
+@pytest.mark.parametrize("content", [b"[router\n", b"port = = 3\n", b"\xff\xfe"])
+def test_a_file_that_is_not_toml_is_named(content: bytes, file: Path) -> None:
+    file.write_bytes(content)
+    (problem,) = problems(Root, file)
+    assert problem.startswith(f"{file}: is not TOML")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert problems(Root, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+
+
+def test_mistakes_end_the_process_with_1_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main_settings(Root, ["--port=http"])
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.startswith("error: --port: input should be a valid integer")
+
+
+def test_the_default_file_is_read_only_if_it_is_there(file: Path) -> None:
+    assert main_settings(Root, [], default_path=file).router.port == RouterSettings().port
+    file.write_text("[router]\nport = 8123\n")
+    assert main_settings(Root, [], default_path=file).router.port == 8123
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--prot=1"], ["--prot: no such flag; did you mean --port?"]),
+        (
+            ["--por", "1"],
+            ["--por: no such flag; did you mean --port?", "1: only flags are understood; --help lists them"],
+        ),
+        (["--zzz"], ["--zzz: no such flag; --help lists all of them"]),
+        (["--port"], ["argument --port: expected one argument"]),
+    ],
+)
+def test_a_flag_that_there_is_not_is_a_mistake_like_others(
+    argv: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main_settings(Root, argv)
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [f"error: {line}" for line in said]
+
+
+def test_the_flags_for_another_process_give_it_the_same_section() -> None:
+    worker = WorkerSettings(
+        model="my model", id="m", listen="unix:/run/w.sock", generation=GenerationSettings(steps=3, threshold=0.9)
+    )
+    assert main_settings(Root, arguments_for(worker)).worker == worker
+
+
+def test_a_list_goes_through_one_flag() -> None:
+    router = RouterSettings(workers=("unix:/run/a", "host:1"))
+    assert main_settings(Root, arguments_for(router)).router.workers == router.workers
+
+
+def test_merging_goes_into_tables_and_replaces_the_rest() -> None:
+    lower = {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 1}
+    assert merged(lower, {"a": {"y": 3}, "b": [4], "d": {}}) == {"a": {"x": 1, "y": 3}, "b": [4], "c": 1, "d": {}}
+    assert lower == {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 1}
