@@ -45,6 +45,10 @@ lint: _tools
 test *ARGS: _tools
     @exec uv run --no-sync python -m pytest "$@"
 
+# Times the engine: tokens a second, alone and many at once.
+bench *ARGS: _runtime
+    @exec uv run --no-sync python -m benchmarks.engine "$@"
+
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime
     @exec uv run --no-sync python -m models.demo.evaluate "$@"

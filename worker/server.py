@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+# What the last reply gets to leave the process in.
+FLUSH_SECONDS = 0.5
+
 
 class AddressInUseError(Exception):
     """The address to listen on cannot be had."""
@@ -76,7 +79,13 @@ class Worker:
     async def drain(self) -> None:
         """Takes no more requests, finishes those that run, and stops."""
         await self.health.set(SERVICE_NAME, NOT_SERVING)
-        await self.server.stop(self.settings.grace_seconds)
+        stopping = asyncio.create_task(self.server.stop(self.settings.grace_seconds))
+        idle = asyncio.create_task(self.service.idle())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        # Only those who watch its health are left, and they would stay to the end of the grace period.
+        await self.server.stop(FLUSH_SECONDS)
+        await stopping
         if self.service.serving:
             await asyncio.to_thread(self.service.serving.engine.stop)
 

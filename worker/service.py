@@ -43,6 +43,13 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     def __init__(self) -> None:
         self.serving: Serving | None = None
         self._started = time.monotonic()
+        self._calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Waits until no request is being answered."""
+        await self._idle.wait()
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:  # noqa: N802
         finished = pb.GenerateResponse()
@@ -57,6 +64,8 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         updates: asyncio.Queue[Update] = asyncio.Queue()
         running = await self._submit(serving, request, context, updates)
         kept: list[CommittedToken] = []
+        self._calls += 1
+        self._idle.clear()
         try:
             while True:
                 update = await updates.get()
@@ -70,6 +79,9 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         finally:
             # Whatever ended this call, nobody reads on: the client left, the deadline passed, or all is said.
             serving.engine.cancel(running)
+            self._calls -= 1
+            if self._calls == 0:
+                self._idle.set()
 
     async def GetInfo(self, request: pb.GetInfoRequest, context: Context) -> pb.GetInfoResponse:  # noqa: N802
         del request

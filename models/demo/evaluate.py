@@ -65,7 +65,7 @@ class Examiner:
             while not last.finish_reason:
                 last = answer.get()
             turn = conversation.turns[-1]
-            reply = self.tokenizer.decode(last.canvas[: last.ready])
+            reply = str(self.tokenizer.decode(list(last.canvas[: last.ready])))
             score.replies += 1
             score.forward_passes += last.forward_passes
             score.right += reply == turn.reply

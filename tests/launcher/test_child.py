@@ -1,4 +1,6 @@
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
 

@@ -24,6 +24,7 @@ from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
 PROMPT = pb.Tokens(ids=[77, 202, 24, 37])
 ENDLESS = pb.DiffusionOptions(gen_length=500, block_length=500, steps=500, ignore_eos=True)
+LONG = pb.DiffusionOptions(gen_length=60, block_length=60, steps=60, ignore_eos=True)
 START_SECONDS = 120
 
 
@@ -177,12 +178,16 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(
     process, channel = worker
     await_health(channel, health_pb2.HealthCheckResponse.SERVING)
     stub = rpc.TextGenerationServiceStub(channel)
-    running = stub.GenerateStream(pb.GenerateRequest(prompt=PROMPT, options=ENDLESS), timeout=120)
+    running = stub.GenerateStream(pb.GenerateRequest(prompt=PROMPT, options=LONG), timeout=120)
     next(running)
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME), timeout=120)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     process.send_signal(signal.SIGTERM)
+    assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
     *_, last = running
-    assert last.finished.usage.completion_tokens == 500
-    assert process.wait(60) == 0
+    assert last.finished.usage.completion_tokens == 60
+    # Less than the grace period, although somebody still watches.
+    assert process.wait(20) == 0
     with pytest.raises(grpc.RpcError) as refused:
         stub.Generate(pb.GenerateRequest(prompt=PROMPT), timeout=60)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
