@@ -1,8 +1,9 @@
 """How router, launcher and workers talk gRPC to one another.
 
 The options are not taste. Without `ping_timeout_ms` a worker that hangs is noticed after a minute, whatever
-`keepalive_timeout_ms` says; without the server's ping interval those same pings are answered by GOAWAY; and with
-`so_reuseport` two workers can share a port without either of them noticing.
+`keepalive_timeout_ms` says; without the server's ping interval those same pings are answered by GOAWAY; with
+`so_reuseport` two workers can share a port without either of them noticing; and with `enable_http_proxy` a company's
+proxy would be asked for a worker on this machine.
 """
 
 SERVICE_NAME = "textdiffusion.v1.TextGenerationService"
@@ -21,6 +22,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),

@@ -3,10 +3,11 @@
 import math
 import secrets
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pydantic import ValidationError
 
+from textdiffusion.configuration import merged_generation
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from worker.engine.request import DecodingOptions
@@ -20,42 +21,16 @@ class InvalidRequestError(Exception):
     """A request that cannot be run as it stands; the message begins with the name of the field."""
 
 
-def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> GenerationSettings:
+def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.DiffusionOptions:
     """What a request that leaves an option out gets: settings, else generation_config.json, else `BUILT_IN`."""
     published = checkpoint.read_json("generation_config.json")
     own = {key: value for key, value in published.items() if key in GenerationSettings.model_fields}
+    chosen = merged_generation({**BUILT_IN, **own}, settings.model_dump(exclude_none=True))
     try:
-        return GenerationSettings.model_validate({**BUILT_IN, **own, **settings.model_dump(exclude_none=True)})
+        defaults = GenerationSettings.model_validate(chosen)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))
         raise CheckpointError(f"{checkpoint.source}: generation_config.json: {key} is out of range") from error
-
-
-def settle(request: pb.GenerateRequest, defaults: GenerationSettings, model: LoadedModel) -> DecodingOptions:
-    """The options that `request` runs with. Raises `InvalidRequestError`, before any work is done."""
-    options = request.options
-    _refuse_what_comes_later(request)
-    _check_ranges(options)
-    _check_token_ids("prompt", request.prompt.ids, model.vocab_size)
-    _check_token_ids("stop_token_ids", options.stop_token_ids, model.vocab_size)
-    gen_length = _gen_length(request, defaults, model.max_sequence_length)
-    return DecodingOptions(
-        gen_length=gen_length,
-        block_length=_block_length(options, defaults, gen_length),
-        steps=_chosen(options, "steps", defaults.steps) or gen_length,
-        temperature=_chosen(options, "temperature", defaults.temperature),
-        top_p=_chosen(options, "top_p", defaults.top_p),
-        top_k=_chosen(options, "top_k", defaults.top_k),
-        seed=_chosen(options, "seed", secrets.randbits(64)),
-        random_remasking=_remasking(options, defaults) == pb.REMASKING_RANDOM,
-        threshold=_threshold(options, defaults),
-        max_parallel_tokens=_chosen(options, "max_parallel_tokens", None),
-        end_token_ids=frozenset(options.stop_token_ids) | frozenset(() if options.ignore_eos else model.eos_token_ids),
-    )
-
-
-def defaults_on_the_wire(defaults: GenerationSettings) -> pb.DiffusionOptions:
-    """The defaults as `GetInfo` reports them."""
     options = pb.DiffusionOptions(
         gen_length=defaults.max_tokens,
         block_length=defaults.block_length,
@@ -63,7 +38,7 @@ def defaults_on_the_wire(defaults: GenerationSettings) -> pb.DiffusionOptions:
         temperature=defaults.temperature,
         top_p=defaults.top_p,
         top_k=defaults.top_k,
-        remasking=_remasking(pb.DiffusionOptions(), defaults),
+        remasking=pb.REMASKING_RANDOM if defaults.remasking == "random" else pb.REMASKING_LOW_CONFIDENCE,
         kv_cache=pb.KV_CACHE_NONE,
     )
     if defaults.threshold is not None:
@@ -71,38 +46,57 @@ def defaults_on_the_wire(defaults: GenerationSettings) -> pb.DiffusionOptions:
     return options
 
 
-def _gen_length(request: pb.GenerateRequest, defaults: GenerationSettings, positions: int) -> int:
+def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: LoadedModel) -> DecodingOptions:
+    """The options that `request` runs with. Raises `InvalidRequestError`, before any work is done."""
+    given = request.options
+    _refuse_what_comes_later(request)
+    _check_ranges(given)
+    _check_token_ids("prompt", request.prompt.ids, model.vocab_size)
+    _check_token_ids("stop_token_ids", given.stop_token_ids, model.vocab_size)
+    gen_length = _gen_length(request, defaults, model.max_sequence_length)
+    options = pb.DiffusionOptions()
+    options.CopyFrom(defaults)
+    if given.HasField("steps"):
+        # Who asks for so many steps wants the fixed schedule, whatever the default.
+        options.ClearField("threshold")
+    options.MergeFrom(given)
+    return DecodingOptions(
+        gen_length=gen_length,
+        block_length=_block_length(given, defaults, gen_length),
+        steps=options.steps or gen_length,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        top_k=options.top_k,
+        seed=options.seed if options.HasField("seed") else secrets.randbits(64),
+        random_remasking=options.remasking == pb.REMASKING_RANDOM,
+        threshold=options.threshold if options.HasField("threshold") else None,
+        max_parallel_tokens=options.max_parallel_tokens or None,
+        end_token_ids=frozenset(options.stop_token_ids) | frozenset(() if options.ignore_eos else model.eos_token_ids),
+    )
+
+
+def _gen_length(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, positions: int) -> int:
     prompt = len(request.prompt.ids)
     room = positions - prompt
     if room < 1:
         _refuse("prompt", f"{prompt} tokens leave no room in the {positions} positions that the model holds")
     if not request.options.HasField("gen_length"):
-        return min(defaults.max_tokens or room, room)
+        return min(defaults.gen_length, room)
     if request.options.gen_length > room:
-        _refuse("gen_length", f"{request.options.gen_length} behind a prompt of {prompt} tokens is more than the "
-                f"{positions} positions that the model holds")  # fmt: skip
+        _refuse(
+            "gen_length",
+            f"{request.options.gen_length} behind a prompt of {prompt} tokens is more than the {positions} positions "
+            "that the model holds",
+        )
     return request.options.gen_length
 
 
-def _block_length(options: pb.DiffusionOptions, defaults: GenerationSettings, gen_length: int) -> int:
-    if not options.HasField("block_length"):
-        return min(defaults.block_length or gen_length, gen_length)
-    if options.block_length > gen_length:
-        _refuse("block_length", f"{options.block_length} is more than the {gen_length} positions to fill")
-    return options.block_length
-
-
-def _threshold(options: pb.DiffusionOptions, defaults: GenerationSettings) -> float | None:
-    """A request that gives `steps` and no threshold runs the fixed schedule, whatever the default."""
-    if options.HasField("threshold"):
-        return options.threshold
-    return None if options.HasField("steps") else defaults.threshold
-
-
-def _remasking(options: pb.DiffusionOptions, defaults: GenerationSettings) -> pb.Remasking.ValueType:
-    if options.remasking:
-        return options.remasking
-    return pb.REMASKING_RANDOM if defaults.remasking == "random" else pb.REMASKING_LOW_CONFIDENCE
+def _block_length(given: pb.DiffusionOptions, defaults: pb.DiffusionOptions, gen_length: int) -> int:
+    if not given.HasField("block_length"):
+        return min(defaults.block_length, gen_length)
+    if given.block_length > gen_length:
+        _refuse("block_length", f"{given.block_length} is more than the {gen_length} positions to fill")
+    return given.block_length
 
 
 def _refuse_what_comes_later(request: pb.GenerateRequest) -> None:
@@ -141,10 +135,6 @@ def _check_token_ids(name: str, ids: Iterable[int], vocab_size: int) -> None:
 
 def _given(options: pb.DiffusionOptions, name: str) -> bool:
     return options.HasField(name)  # type: ignore[arg-type]
-
-
-def _chosen(options: pb.DiffusionOptions, name: str, default: Any) -> Any:
-    return getattr(options, name) if _given(options, name) else default
 
 
 def _refuse(name: str, reason: str) -> NoReturn:

@@ -25,7 +25,7 @@ from worker.device import describe
 from worker.engine.engine import Engine
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
-from worker.options import defaults_for, defaults_on_the_wire
+from worker.options import defaults_for
 from worker.service import Serving, TextGenerationService
 
 log = structlog.get_logger(__name__)
@@ -132,13 +132,12 @@ def _load(settings: WorkerSettings) -> Serving:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     checkpoint = Checkpoint.find(settings.model)
-    defaults = defaults_for(checkpoint, settings.generation)
+    info = pb.GetInfoResponse(defaults=defaults_for(checkpoint, settings.generation))
     model = load_model(checkpoint, device, dtype)
     engine = Engine(model, max_running=settings.max_concurrent_requests, max_waiting=settings.max_queued_requests)
     engine.start()
-    info = _info(settings, checkpoint, model)
-    info.defaults.CopyFrom(defaults_on_the_wire(defaults))
-    return Serving(engine, defaults, info)
+    info.MergeFrom(_info(settings, checkpoint, model))
+    return Serving(engine, info)
 
 
 def _info(settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel) -> pb.GetInfoResponse:

@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import structlog
 
-from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import memory
@@ -33,7 +32,6 @@ class Serving:
     """What a worker that has loaded its model serves with."""
 
     engine: Engine
-    defaults: GenerationSettings
     info: pb.GetInfoResponse
 
 
@@ -114,10 +112,10 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     ) -> Request:
         loop = asyncio.get_running_loop()
         try:
-            options = settle(request, serving.defaults, serving.engine.model)
+            options = settle(request, serving.info.defaults, serving.engine.model)
             return serving.engine.submit(
                 request.request_id,
-                list(request.prompt.ids),
+                request.prompt.ids[:],
                 options,
                 lambda update: loop.call_soon_threadsafe(updates.put_nowait, update),
                 report_canvas=request.report_canvas,

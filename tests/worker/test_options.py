@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,10 +8,12 @@ import pytest
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from worker.engine.request import DecodingOptions
+from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
-from worker.options import BUILT_IN, InvalidRequestError, settle
+from worker.options import InvalidRequestError, defaults_for, settle
 
-DEFAULTS = GenerationSettings.model_validate({**BUILT_IN, "max_tokens": 64, "threshold": 0.9})
+GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
+DEFAULTS = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(max_tokens=64, threshold=0.5))
 
 
 def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any) -> DecodingOptions:
@@ -19,13 +23,38 @@ def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any)
 
 def test_what_is_left_out_comes_from_the_defaults(golden_model: LoadedModel) -> None:
     options = settled(golden_model)
-    assert (options.gen_length, options.block_length, options.steps, options.threshold) == (64, 32, 64, 0.9)
+    assert (options.gen_length, options.block_length, options.steps, options.threshold) == (64, 32, 64, 0.5)
     assert options.end_token_ids == {304}
+
+
+def test_defaults_come_from_settings_then_from_the_model_s_folder(tmp_path: Path) -> None:
+    published = {"max_tokens": 50, "threshold": 0.75, "temperature": 0.5, "do_sample": True}
+    (tmp_path / "generation_config.json").write_text(json.dumps(published))
+    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(max_tokens=40))
+    assert (defaults.gen_length, defaults.threshold, defaults.temperature, defaults.block_length) == (40, 0.75, 0.5, 32)
+
+
+def test_steps_in_the_settings_put_the_model_s_own_threshold_aside(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 0.75}))
+    assert not defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(steps=16)).HasField("threshold")
+
+
+def test_a_default_of_the_model_that_is_out_of_range_is_named(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 7}))
+    with pytest.raises(CheckpointError, match=r"generation_config\.json: threshold"):
+        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
+
+
+def test_a_default_spelled_out_is_the_default(golden_model: LoadedModel) -> None:
+    defaults = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(threshold=0.9, temperature=0.7))
+    spelled = pb.GenerateRequest(options=pb.DiffusionOptions(threshold=0.9, temperature=0.7, seed=1))
+    left_out = pb.GenerateRequest(options=pb.DiffusionOptions(seed=1))
+    assert settle(spelled, defaults, golden_model) == settle(left_out, defaults, golden_model)
 
 
 def test_steps_without_a_threshold_run_the_fixed_schedule(golden_model: LoadedModel) -> None:
     assert settled(golden_model, steps=8).threshold is None
-    assert settled(golden_model, steps=8, threshold=0.5).threshold == 0.5
+    assert settled(golden_model, steps=8, threshold=0.25).threshold == 0.25
 
 
 def test_defaults_shrink_to_what_there_is_room_for(golden_model: LoadedModel) -> None:

@@ -21,11 +21,11 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def uniform(stream: Stream, seeds: Tensor, positions: Tensor, steps: Tensor, columns: int) -> Tensor:
-    """Float64 `[rows, columns]` between 0 and 1, of int64 `seeds`, `positions` and `steps`, each `[rows]`."""
+    """Float64 `[rows, columns]` above 0 and below 1, of int64 `seeds`, `positions` and `steps`, each `[rows]`."""
     key = _mixed(_mixed(_mixed(seeds + signed(_GOLDEN * stream)) + positions) + steps)
     counter = torch.arange(1, columns + 1, device=seeds.device)
-    bits = _shifted(_mixed(key[:, None] + signed(_GOLDEN) * counter), 11)
-    return (bits.double() + 0.5) * 2.0**-53
+    bits = _shifted(_mixed(key[:, None] + signed(_GOLDEN) * counter), 12)
+    return (bits.double() + 0.5) * 2.0**-52
 
 
 def signed(number: int) -> int:

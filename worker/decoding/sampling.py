@@ -19,7 +19,7 @@ class SamplingKnobs:
     positions: Tensor
     steps: Tensor
 
-    def of(self, rows: Tensor) -> "SamplingKnobs":
+    def of(self, rows: Tensor | slice) -> "SamplingKnobs":
         return SamplingKnobs(
             temperature=self.temperature[rows],
             top_p=self.top_p[rows],
@@ -37,12 +37,12 @@ def choose_tokens(logits: Tensor, mask_token_id: int, knobs: SamplingKnobs) -> T
     likely tokens.
     The mask token is never chosen.
     """
-    logits = logits.clone()
-    logits[:, mask_token_id] = -torch.inf
-    chosen = logits.argmax(-1)
+    allowed = logits.clone()
+    allowed[:, mask_token_id] = -torch.inf
+    chosen = allowed.argmax(-1)
     sampled = knobs.temperature.nonzero().flatten()
     if len(sampled):
-        chosen[sampled] = _sample(logits[sampled].double(), knobs.of(sampled))
+        chosen[sampled] = _sample(allowed[sampled].double(), knobs.of(sampled))
     return chosen
 
 

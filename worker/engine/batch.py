@@ -1,5 +1,6 @@
 """One forward pass's worth of requests: their rows packed one behind the other, their knobs as columns."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,53 +16,68 @@ from worker.engine.request import Request
 class Batch:
     """Packed rows of `requests`, and which of the rows are masked positions of an active block.
 
-    Shapes: `token_ids` and `positions` `[rows]`; `masked_rows`, `owners` (index of the request) and `offsets` (position
-    in its block) `[masked]`, as are the columns of `knobs`; `quotas`, `thresholds`, `at_random` `[requests]`.
+    Shapes: `token_ids` and `positions` `[rows]`; `masked_rows`, `owners` (index of the request) and `places` (index
+    among its masked positions) `[masked]`, as are the columns of `knobs`; `quotas`, `thresholds`, `at_random`
+    `[requests]`.
     """
 
-    requests: list[Request]
+    requests: Sequence[Request]
     lengths: list[int]
     token_ids: Tensor
     positions: Tensor
     masked_rows: Tensor
     owners: Tensor
-    offsets: Tensor
+    places: Tensor
     knobs: SamplingKnobs
     quotas: Tensor
     thresholds: Tensor
     at_random: Tensor
 
     @classmethod
-    def pack(cls, requests: list[Request], device: torch.device) -> "Batch":
-        lengths = [len(request.canvas) for request in requests]
-        starts = [sum(lengths[:index]) for index in range(len(requests))]
-        masked = [request.masked for request in requests]
-        owners = torch.repeat_interleave(torch.tensor([len(offsets) for offsets in masked]))
-        offsets = torch.cat(masked)
+    def pack(cls, requests: Sequence[Request], device: torch.device) -> "Batch":
+        """Few, large copies to the device: everything of one kind travels together."""
+        lengths = [request.length for request in requests]
+        token_ids = [token for one in requests for token in (*one.prompt, *one.generated)]
+        positions = [position for length in lengths for position in range(length)]
+        token_ids, positions = torch.tensor([token_ids, positions]).to(device)
+        owners, places, generated, rows = torch.tensor(list(zip(*_masked(requests), strict=True))).to(device)
         options = [request.options for request in requests]
-        generated = offsets + torch.tensor([request.block_start for request in requests])[owners]
-        first_rows = torch.tensor([start + len(one.prompt) for start, one in zip(starts, requests, strict=True)])
-        knobs = SamplingKnobs(
-            temperature=torch.tensor([one.temperature for one in options], dtype=torch.float64)[owners].to(device),
-            top_p=torch.tensor([one.top_p for one in options], dtype=torch.float64)[owners].to(device),
-            top_k=torch.tensor([one.top_k for one in options])[owners].to(device),
-            seeds=torch.tensor([signed(one.seed) for one in options])[owners].to(device),
-            positions=generated.to(device),
-            steps=torch.tensor([request.forward_passes for request in requests])[owners].to(device),
-        )
-        thresholds = [torch.nan if one.threshold is None else one.threshold for one in options]
+        seeds, steps, top_k, quotas, at_random = torch.tensor(
+            [
+                [signed(one.seed) for one in options],
+                [request.forward_passes for request in requests],
+                [one.top_k for one in options],
+                [request.quota for request in requests],
+                [one.random_remasking for one in options],
+            ]
+        ).to(device)
+        temperature, top_p, thresholds = torch.tensor(
+            [
+                [one.temperature for one in options],
+                [one.top_p for one in options],
+                [torch.nan if one.threshold is None else one.threshold for one in options],
+            ],
+            dtype=torch.float64,
+        ).to(device)
         return cls(
             requests=requests,
             lengths=lengths,
-            token_ids=torch.cat([request.canvas for request in requests]).to(device),
-            positions=torch.cat([torch.arange(length) for length in lengths]).to(device),
-            masked_rows=(generated + first_rows[owners]).to(device),
-            owners=owners.to(device),
-            offsets=offsets.to(device),
-            knobs=knobs,
-            quotas=torch.tensor([request.quota for request in requests]).to(device),
-            thresholds=torch.tensor(thresholds, dtype=torch.float64).to(device),
-            at_random=torch.tensor([one.random_remasking for one in options]).to(device),
+            token_ids=token_ids,
+            positions=positions,
+            masked_rows=rows,
+            owners=owners,
+            places=places,
+            knobs=SamplingKnobs(
+                temperature=temperature[owners],
+                top_p=top_p[owners],
+                top_k=top_k[owners],
+                seeds=seeds[owners],
+                positions=generated,
+                steps=steps[owners],
+            ),
+            quotas=quotas,
+            thresholds=thresholds,
+            at_random=at_random.bool(),
         )
 
     def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -74,9 +90,18 @@ class Batch:
             attended.append(heads[0].transpose(0, 1))
         return torch.cat(attended)
 
-    def in_blocks(self, values: Tensor, absent: float) -> Tensor:
-        """`[masked]` values as `[requests, width]`, a line per active block, `absent` where nothing is masked."""
-        width = max(request.options.block_length for request in self.requests)
+    def by_request(self, values: Tensor, absent: float) -> Tensor:
+        """`[masked]` values as `[requests, width]`, a line per request, `absent` behind its last masked position."""
+        width = max(len(request.masked) for request in self.requests)
         spread = values.new_full((len(self.requests), width), absent)
-        spread[self.owners, self.offsets] = values
+        spread[self.owners, self.places] = values
         return spread
+
+
+def _masked(requests: Sequence[Request]) -> Iterator[tuple[int, int, int, int]]:
+    """Owner, place, generated position and row of every masked position of an active block."""
+    first_row = 0
+    for owner, request in enumerate(requests):
+        for place, position in enumerate(request.masked):
+            yield owner, place, position, first_row + len(request.prompt) + position
+        first_row += request.length

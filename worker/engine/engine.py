@@ -1,6 +1,7 @@
 """The loop that denoises: one thread, one forward pass after the other, for all running requests at once."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -9,13 +10,16 @@ from torch import Tensor
 
 from worker.decoding.commit import choose_positions
 from worker.decoding.confidence import confidence, log_probability
-from worker.decoding.sampling import choose_tokens
+from worker.decoding.sampling import SamplingKnobs, choose_tokens
 from worker.engine.batch import Batch
 from worker.engine.request import CommittedToken, DecodingOptions, FinishReason, Publish, Request, Update
 from worker.engine.scheduler import Scheduler
 from worker.models.loading import LoadedModel
 
 log = structlog.get_logger(__name__)
+
+# Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
+LOGITS_AT_ONCE = 1 << 24
 
 
 class EngineStoppedError(Exception):
@@ -60,7 +64,7 @@ class Engine:
     def submit(
         self,
         request_id: str,
-        prompt: list[int],
+        prompt: Sequence[int],
         options: DecodingOptions,
         publish: Publish,
         *,
@@ -107,7 +111,8 @@ class Engine:
                 updates = self._step(requests)
             except Exception:
                 log.exception("step failed", requests=[request.request_id for request in requests])
-                self._fail(requests)
+                for request in requests:
+                    request.failed = True
                 continue
             with self._changed:
                 self._forward_passes += 1
@@ -119,16 +124,16 @@ class Engine:
         """The requests of the next step, once there are some; none when the engine stops."""
         while True:
             with self._changed:
-                over = self._scheduler.finished()
-                for request in over:
-                    self._finished[request.finish_reason or FinishReason.FAILED] += 1
+                over = self._scheduler.take_finished()
+                for _, reason in over:
+                    self._finished[reason] += 1
                 requests = self._scheduler.schedule()
                 if not requests and not over:
                     if self._stopping:
                         return None
                     self._changed.wait()
-            for request in over:
-                request.publish(request.update((), request.finish_reason))
+            for request, reason in over:
+                request.publish(request.update((), reason))
             if requests:
                 return requests
 
@@ -136,33 +141,30 @@ class Engine:
     def _step(self, requests: list[Request]) -> list[Update]:
         """One forward pass: what each request commits."""
         batch = Batch.pack(requests, self.model.device)
-        network = self.model.network
-        hidden = network(batch.token_ids, batch.positions, batch.attend)
-        logits = network.logits(hidden[batch.masked_rows]).float()
-        tokens = choose_tokens(logits, self.model.mask_token_id, batch.knobs)
-        log_probabilities = log_probability(logits, tokens)
+        hidden = self.model.network(batch.token_ids, batch.positions, batch.attend)
+        tokens, log_probabilities = self._predict(hidden[batch.masked_rows], batch.knobs)
         confidences = confidence(log_probabilities, batch.at_random[batch.owners], batch.knobs)
-        chosen = choose_positions(batch.in_blocks(confidences, -torch.inf), batch.quotas, batch.thresholds)
-        committed = chosen[batch.owners, batch.offsets].nonzero().flatten()
-        return self._commit(batch, committed, tokens, log_probabilities)
+        chosen = choose_positions(batch.by_request(confidences, -torch.inf), batch.quotas, batch.thresholds)
+        return self._commit(batch, chosen[batch.owners, batch.places], tokens, log_probabilities)
 
-    def _commit(self, batch: Batch, committed: Tensor, tokens: Tensor, log_probabilities: Tensor) -> list[Update]:
+    def _predict(self, hidden: Tensor, knobs: SamplingKnobs) -> tuple[Tensor, Tensor]:
+        """The token and its log probability for each of the `hidden` rows, a chunk of logits at a time."""
+        predicted = []
+        size = max(1, LOGITS_AT_ONCE // self.model.network.config.embedding_size)
+        for start in range(0, len(hidden), size):
+            rows = slice(start, start + size)
+            logits = self.model.network.logits(hidden[rows]).float()
+            tokens = choose_tokens(logits, self.model.mask_token_id, knobs.of(rows))
+            predicted.append((tokens, log_probability(logits, tokens)))
+        tokens, log_probabilities = (torch.cat(chunks) for chunks in zip(*predicted, strict=True))
+        return tokens, log_probabilities
+
+    def _commit(self, batch: Batch, chosen: Tensor, tokens: Tensor, log_probabilities: Tensor) -> list[Update]:
         """Brings one step's decisions to the host and writes them onto the canvases."""
         commits: list[list[CommittedToken]] = [[] for _ in batch.requests]
         columns = (batch.owners, batch.knobs.positions, tokens, log_probabilities, batch.knobs.steps)
-        for owner, position, token, logprob, step in zip(
-            *(column[committed].tolist() for column in columns), strict=True
-        ):
+        for owner, position, token, logprob, step in zip(*(column[chosen].tolist() for column in columns), strict=True):
             commits[owner].append(CommittedToken(position, token, logprob, step + 1))
-        updates = []
         for request, own in zip(batch.requests, commits, strict=True):
-            request.commit(tuple(own))
-            updates.append(request.update(tuple(own)))
-        return updates
-
-    def _fail(self, requests: list[Request]) -> None:
-        with self._changed:
-            self._scheduler.drop(requests)
-            self._finished[FinishReason.FAILED] += len(requests)
-        for request in requests:
-            request.publish(request.update((), FinishReason.FAILED))
+            request.commit(own)
+        return [request.update(own) for request, own in zip(batch.requests, commits, strict=True)]

@@ -1,11 +1,8 @@
 """One request on its way through the engine: its canvas, its block, its step, its quota."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-
-import torch
-from torch import Tensor
 
 from worker.decoding.schedule import block_bounds, quota, steps_of_block
 
@@ -52,10 +49,10 @@ class Update:
     the request wants to see it.
     """
 
-    committed: tuple[CommittedToken, ...]
+    committed: Sequence[CommittedToken]
     ready: int
     forward_passes: int
-    canvas: tuple[int, ...] = ()
+    canvas: Sequence[int] = ()
     finish_reason: FinishReason | None = None
 
 
@@ -64,45 +61,37 @@ Publish = Callable[[Update], object]
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """The state of one request; only the engine's thread changes it, but for `cancelled`."""
+    """The state of one request; only the engine's thread changes it, but for `cancelled`.
+
+    Positions are counted from the first generated one. `masked` holds those of the active block that are still masked.
+    """
 
     request_id: str
-    prompt: list[int]
+    prompt: Sequence[int]
     options: DecodingOptions
     mask_token_id: int
     publish: Publish
     report_canvas: bool = False
     cancelled: bool = False
-    canvas: Tensor = field(init=False)
+    failed: bool = False
     block: int = 0
     step: int = 0
     forward_passes: int = 0
     ready: int = 0
-    ended: bool = False
+    generated: list[int] = field(init=False)
+    masked: list[int] = field(init=False)
     _blocks: list[tuple[int, int]] = field(init=False)
     _masked_at_start: int = field(init=False)
 
     def __post_init__(self) -> None:
-        masks = [self.mask_token_id] * self.options.gen_length
-        self.canvas = torch.tensor(self.prompt + masks)
+        self.generated = [self.mask_token_id] * self.options.gen_length
         self._blocks = block_bounds(self.options.gen_length, self.options.block_length)
         self._start_block(0)
 
     @property
-    def generated(self) -> Tensor:
-        """The generated span of the canvas, a view: int64 `[gen_length]`, mask ids included."""
-        return self.canvas[len(self.prompt) :]
-
-    @property
-    def masked(self) -> Tensor:
-        """The masked positions of the active block, counted from its start: int64 `[masked]`."""
-        start, end = self._blocks[self.block]
-        return (self.generated[start:end] == self.mask_token_id).nonzero().flatten()
-
-    @property
-    def block_start(self) -> int:
-        """The first generated position of the active block."""
-        return self._blocks[self.block][0]
+    def length(self) -> int:
+        """Positions of the whole canvas."""
+        return len(self.prompt) + len(self.generated)
 
     @property
     def quota(self) -> int:
@@ -110,46 +99,45 @@ class Request:
         limit = self.options.max_parallel_tokens or self.options.gen_length
         if self.options.threshold is not None:
             return limit
-        return min(limit, quota(self._masked_at_start, self._steps_of_block, self.step))
-
-    def commit(self, tokens: tuple[CommittedToken, ...]) -> None:
-        """Takes what a step committed, and moves on to the next step that has something to do."""
-        self.forward_passes += 1
-        for token in tokens:
-            self.generated[token.position] = token.id
-        self._advance_ready()
-        self.step += 1
-        if len(self.masked) == 0 and self.block + 1 < len(self._blocks):
-            self._start_block(self.block + 1)
-
-    def update(self, committed: tuple[CommittedToken, ...], reason: FinishReason | None = None) -> Update:
-        """What to publish after a step, or at the end."""
-        canvas = tuple(self.generated.tolist()) if reason or self.report_canvas else ()
-        return Update(committed, self.ready, self.forward_passes, canvas, reason)
+        steps = steps_of_block(self.options.steps, len(self._blocks), self.block)
+        return min(limit, quota(self._masked_at_start, steps, self.step))
 
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the request is over; none while it is not."""
+        if self.failed:
+            return FinishReason.FAILED
         if self.cancelled:
             return FinishReason.CANCELLED
-        if self.ended:
-            return FinishReason.STOP
-        return FinishReason.LENGTH if self.ready == self.options.gen_length else None
+        if self.ready == self.options.gen_length:
+            return FinishReason.LENGTH
+        return FinishReason.STOP if self.generated[self.ready] in self.options.end_token_ids else None
+
+    def commit(self, tokens: Sequence[CommittedToken]) -> None:
+        """Takes what a step committed, and moves on to the next step that has something to do."""
+        self.forward_passes += 1
+        self.step += 1
+        # Every step commits something, unless the logits are not numbers; then no step ever would.
+        self.failed = not tokens
+        for token in tokens:
+            self.generated[token.position] = token.id
+        self.masked = [position for position in self.masked if self.generated[position] == self.mask_token_id]
+        self._advance_ready()
+        if not self.masked and self.block + 1 < len(self._blocks):
+            self._start_block(self.block + 1)
+
+    def update(self, committed: Sequence[CommittedToken], reason: FinishReason | None = None) -> Update:
+        """What to publish after a step, or at the end."""
+        canvas = tuple(self.generated) if reason or self.report_canvas else ()
+        return Update(committed, self.ready, self.forward_passes, canvas, reason)
 
     def _start_block(self, block: int) -> None:
         self.block, self.step = block, 0
+        self.masked = list(range(*self._blocks[block]))
         self._masked_at_start = len(self.masked)
-
-    @property
-    def _steps_of_block(self) -> int:
-        return steps_of_block(self.options.steps, len(self._blocks), self.block)
 
     def _advance_ready(self) -> None:
         """Moves the frontier up to the first mask or, if it comes first, to the end token."""
-        for token in self.generated[self.ready :].tolist():
-            if token == self.mask_token_id:
-                return
-            if token in self.options.end_token_ids:
-                self.ended = True
-                return
+        stops = self.options.end_token_ids | {self.mask_token_id}
+        while self.ready < len(self.generated) and self.generated[self.ready] not in stops:
             self.ready += 1

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from worker.engine.request import Request
+from worker.engine.request import FinishReason, Request
 
 
 class QueueFullError(Exception):
@@ -31,13 +31,10 @@ class Scheduler:
             self.running.append(self.waiting.popleft())
         return list(self.running)
 
-    def finished(self) -> list[Request]:
-        """Takes out every request that is over, running or waiting."""
-        over = [request for request in (*self.running, *self.waiting) if request.finish_reason]
-        self.running = [request for request in self.running if not request.finish_reason]
-        self.waiting = deque(request for request in self.waiting if not request.finish_reason)
+    def take_finished(self) -> list[tuple[Request, FinishReason]]:
+        """Takes out every request that is over, running or waiting, and says why it is."""
+        over = [(request, reason) for request in (*self.running, *self.waiting) if (reason := request.finish_reason)]
+        gone = {request for request, _ in over}
+        self.running = [request for request in self.running if request not in gone]
+        self.waiting = deque(request for request in self.waiting if request not in gone)
         return over
-
-    def drop(self, requests: list[Request]) -> None:
-        """Takes out requests whose step failed."""
-        self.running = [request for request in self.running if request not in requests]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 INDEX = "model.safetensors.index.json"
@@ -37,12 +37,14 @@ class Checkpoint:
             raise CheckpointError(f"{source}: there is no such folder")
         try:
             return cls(source, Path(snapshot_download(source, allow_patterns=_WANTED)))
-        except RepositoryNotFoundError as error:
+        except (RepositoryNotFoundError, HFValidationError) as error:
             raise CheckpointError(f"{source}: neither a folder here nor a model on the hub") from error
-        except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        except LocalEntryNotFoundError as error:
             raise CheckpointError(
                 f"{source}: there is no such folder, and the hub cannot be reached to fetch a model of that name"
             ) from error
+        except Exception as error:  # a download can break in as many ways as there are layers below it
+            raise CheckpointError(f"{source}: cannot be fetched from the hub: {error}") from error
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Checkpoint:
         shards = self.read_json(INDEX).get("weight_map")
         if shards is None:
             names = [SINGLE]
-        elif isinstance(shards, dict):
+        elif isinstance(shards, dict) and all(isinstance(name, str) for name in shards.values()):
             names = sorted(set(shards.values()))
         else:
             raise CheckpointError(f"{self.source}: {INDEX} holds no weight_map")
@@ -90,10 +92,12 @@ class Checkpoint:
                     yield name, tensors.get_tensor(name)
         except SafetensorError as error:
             raise CheckpointError(f"{self.source}: {file.name} is truncated or damaged") from error
+        except OSError as error:
+            raise CheckpointError(f"{self.source}: {file.name} cannot be read: {error.strerror}") from error
 
     def token_id(self, token: str) -> int | None:
         """The id of an added token of the tokenizer, such as ``<|eot_id|>``."""
-        for added in self.read_json("tokenizer.json").get("added_tokens", ()):
-            if added.get("content") == token:
-                return int(added["id"])
-        return None
+        added = self.read_json("tokenizer.json").get("added_tokens")
+        entries = added if isinstance(added, list) else []
+        ids = [entry.get("id") for entry in entries if isinstance(entry, dict) and entry.get("content") == token]
+        return next((number for number in ids if isinstance(number, int)), None)

@@ -17,7 +17,8 @@ from torch.nn import functional
 
 WEIGHT_PREFIX = "model.transformer."
 
-_FIXED = {
+# What this architecture computes one way only; a key that is absent or null means the same.
+_ONLY: Mapping[str, str | bool] = {
     "block_type": "llama",
     "layer_norm_type": "rms",
     "activation_type": "silu",
@@ -28,8 +29,8 @@ _FIXED = {
     "attention_layer_norm": False,
     "input_emb_norm": False,
     "scale_logits": False,
-    "multi_query_attention": None,
-    "clip_qkv": None,
+    "multi_query_attention": False,
+    "clip_qkv": False,
 }
 
 
@@ -46,6 +47,7 @@ class LladaConfig:
     n_heads: PositiveInt
     n_kv_heads: PositiveInt
     mlp_hidden_size: PositiveInt
+    vocab_size: PositiveInt
     embedding_size: PositiveInt
     max_sequence_length: PositiveInt
     rope_theta: PositiveFloat = 10_000.0
@@ -60,14 +62,14 @@ class LladaConfig:
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> "LladaConfig":
         """Reads config.json. Raises `UnsupportedModelError` naming the key that is missing, wrong or not supported."""
-        for key, value in _FIXED.items():
-            if config.get(key, value) not in (value, None if value is False else value):
+        for key, value in _ONLY.items():
+            if config.get(key) not in (None, value):
                 raise UnsupportedModelError(f"config.json: {key} is {config[key]!r}; only {value!r} is supported")
         known = {key: value for key, value in config.items() if key in cls.__slots__ and value is not None}
         known.setdefault("n_kv_heads", config.get("n_heads"))
         known.setdefault("embedding_size", config.get("vocab_size"))
-        if "mlp_hidden_size" not in known and isinstance(config.get("mlp_ratio"), int):
-            known["mlp_hidden_size"] = config["mlp_ratio"] * config["d_model"]
+        if isinstance(config.get("mlp_ratio"), int) and isinstance(config.get("d_model"), int):
+            known.setdefault("mlp_hidden_size", config["mlp_ratio"] * config["d_model"])
         try:
             parsed = TypeAdapter(cls).validate_python(known)
         except ValidationError as error:
@@ -75,6 +77,8 @@ class LladaConfig:
             raise UnsupportedModelError(f"config.json: {first['loc'][0]}: {first['msg']}") from error
         if parsed.d_model % parsed.n_heads or parsed.n_heads % parsed.n_kv_heads:
             raise UnsupportedModelError("config.json: d_model must divide by n_heads, and n_heads by n_kv_heads")
+        if parsed.vocab_size > parsed.embedding_size:
+            raise UnsupportedModelError("config.json: vocab_size must not be more than embedding_size")
         return parsed
 
 
@@ -106,17 +110,17 @@ class Rotary:
 
     def __init__(self, positions: Tensor, config: LladaConfig) -> None:
         exponents = torch.arange(0, config.head_dim, 2, device=positions.device).float() / config.head_dim
-        angles = positions[:, None].float() * config.rope_theta**-exponents
+        angles = positions[:, None].float() * (1.0 / config.rope_theta**exponents)
         angles = torch.cat((angles, angles), dim=-1)[:, None, :]
         self._cos, self._sin = angles.cos(), angles.sin()
         self._full_precision = config.rope_full_precision
 
     def __call__(self, heads: Tensor) -> Tensor:
         """Rotates `[rows, heads, head_dim]`."""
-        exact = heads.float() if self._full_precision else heads
+        dtype = torch.float32 if self._full_precision else heads.dtype
+        exact, cos, sin = heads.to(dtype), self._cos.to(dtype), self._sin.to(dtype)
         first, second = exact.chunk(2, dim=-1)
-        rotated = exact * self._cos + torch.cat((-second, first), dim=-1) * self._sin
-        return rotated.to(heads.dtype)
+        return (exact * cos + torch.cat((-second, first), dim=-1) * sin).to(heads.dtype)
 
 
 class LladaBlock(nn.Module):

@@ -1,6 +1,8 @@
 """From a checkpoint to a network ready to run, whatever its architecture."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -12,6 +14,7 @@ MASK_TOKEN = "<|mdm_mask|>"  # noqa: S105 - a token of text
 END_OF_TURN_TOKEN = "<|eot_id|>"  # noqa: S105 - a token of text
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHOWN_NAMES = 5
+FIRST_GPUS_WITH_BFLOAT16 = (8, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """`auto` is bfloat16 where the device multiplies it natively, else float32."""
     if name != "auto":
         return _DTYPES[name]
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= FIRST_GPUS_WITH_BFLOAT16
+    else:
+        native = _cpu_has_bfloat16()
     return torch.bfloat16 if native else torch.float32
 
 
@@ -63,17 +69,19 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
         raise CheckpointError(f"{checkpoint.source}: {error}") from error
     with torch.device("meta"):
         network = Llada(parsed)
-    _load_weights(network, checkpoint, device, dtype)
-    vocab_size = int(config.get("vocab_size", parsed.embedding_size))
+    try:
+        _load_weights(network, checkpoint, device, dtype)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise CheckpointError(f"{checkpoint.source}: does not fit into the memory of {device}") from error
     return LoadedModel(
         network=network.eval().requires_grad_(False),
         model_type=model_type,
         device=device,
         dtype=dtype,
-        vocab_size=vocab_size,
+        vocab_size=parsed.vocab_size,
         max_sequence_length=parsed.max_sequence_length,
-        mask_token_id=_mask_token_id(checkpoint, vocab_size),
-        eos_token_ids=_eos_token_ids(checkpoint, vocab_size),
+        mask_token_id=_mask_token_id(checkpoint, config, parsed.vocab_size),
+        eos_token_ids=_eos_token_ids(checkpoint, config, parsed.vocab_size),
         parameters=sum(weight.numel() for weight in network.parameters()),
         fingerprint=weights_fingerprint(
             checkpoint.folder / "config.json", checkpoint.weight_files(), str(dtype).removeprefix("torch.")
@@ -100,16 +108,18 @@ def _load_weights(network: Llada, checkpoint: Checkpoint, device: torch.device, 
     network.load_state_dict(found, assign=True)
 
 
-def _mask_token_id(checkpoint: Checkpoint, vocab_size: int) -> int:
-    mask = checkpoint.read_json("config.json").get("mask_token_id", checkpoint.token_id(MASK_TOKEN))
+def _mask_token_id(checkpoint: Checkpoint, config: Mapping[str, Any], vocab_size: int) -> int:
+    mask = config.get("mask_token_id")
+    if mask is None:
+        mask = checkpoint.token_id(MASK_TOKEN)
     if not isinstance(mask, int) or not 0 <= mask < vocab_size:
         raise CheckpointError(f"{checkpoint.source}: config.json: mask_token_id is {mask!r}, not a token id")
     return mask
 
 
-def _eos_token_ids(checkpoint: Checkpoint, vocab_size: int) -> tuple[int, ...]:
+def _eos_token_ids(checkpoint: Checkpoint, config: Mapping[str, Any], vocab_size: int) -> tuple[int, ...]:
     """The config's end tokens, and the end of a turn, with which instruction-tuned models close a reply."""
-    configured = checkpoint.read_json("config.json").get("eos_token_id")
+    configured = config.get("eos_token_id")
     ids = configured if isinstance(configured, list) else [configured]
     ids = [token for token in (*ids, checkpoint.token_id(END_OF_TURN_TOKEN)) if token is not None]
     for token in ids:

@@ -155,3 +155,22 @@ def test_a_step_that_fails_ends_its_requests_and_no_others(
         patched.setattr(engine.model.network, "logits", out_of_memory)
         assert submit(PROMPT).last().finish_reason is FinishReason.FAILED
     assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
+
+
+def test_logits_that_are_not_numbers_end_their_request(
+    engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_numbers(hidden: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(hidden), 320), torch.nan)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.model.network, "logits", not_numbers)
+        last = submit(PROMPT).last()
+    assert (last.finish_reason, last.forward_passes) == (FinishReason.FAILED, 1)
+
+
+def test_logits_in_chunks_give_the_same_tokens(submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"gen_length": 24, "temperature": 0.8, "seed": 5}
+    whole = submit(PROMPT, **options).last().canvas
+    monkeypatch.setattr("worker.engine.engine.LOGITS_AT_ONCE", 320 * 7)
+    assert submit(PROMPT, **options).last().canvas == whole

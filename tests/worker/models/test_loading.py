@@ -41,6 +41,26 @@ def test_a_sharded_checkpoint_is_the_same_model(folder: Path, golden_model: Load
     assert all(torch.equal(weights[name], reference[name]) for name in reference)
 
 
+@pytest.mark.parametrize("weight_map", [None, [], {"a": 1}])
+def test_an_index_that_names_no_files_is_refused(folder: Path, weight_map: object) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load(folder)
+
+
+@pytest.mark.parametrize("added", [None, ["x"], [{"content": "<|eot_id|>"}], [{"content": "<|eot_id|>", "id": "x"}]])
+def test_a_tokenizer_without_a_usable_end_of_turn_leaves_the_config_s_end_tokens(folder: Path, added: object) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
+    assert load(folder).eos_token_ids == (304,)
+
+
+def test_a_mask_that_the_config_lacks_is_the_tokenizer_s(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"id": 305, "content": "<|mdm_mask|>"}]}))
+    edit_config(folder, mask_token_id=None)
+    assert load(folder).mask_token_id == 305
+
+
 def test_end_tokens_are_the_config_s_and_the_tokenizer_s_end_of_turn(folder: Path) -> None:
     added = [{"id": 306, "content": "<|eot_id|>"}, {"id": 305, "content": "<|mdm_mask|>"}]
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
@@ -103,6 +123,9 @@ def test_a_config_that_is_not_json_is_named(folder: Path) -> None:
         ({"model_type": "llama"}, "model_type"),
         ({"mask_token_id": 320}, "mask_token_id"),
         ({"mask_token_id": None}, "mask_token_id"),
+        ({"vocab_size": 400}, "vocab_size"),
+        ({"vocab_size": "many"}, "vocab_size"),
+        ({"d_model": None, "mlp_hidden_size": None}, "d_model"),
         ({"eos_token_id": [1, "x"]}, "eos_token_id"),
         ({"alibi": True}, "alibi"),
     ],
@@ -113,6 +136,12 @@ def test_a_config_that_cannot_be_run_is_refused_by_its_key(
     edit_config(folder, **changes)
     with pytest.raises(CheckpointError, match=named):
         load(folder)
+
+
+@pytest.mark.parametrize("source", ["foo bar/baz", "a/b..c"])
+def test_a_name_that_nothing_can_have_is_a_clear_error(source: str) -> None:
+    with pytest.raises(CheckpointError, match="neither a folder here nor a model on the hub"):
+        Checkpoint.find(source)
 
 
 def test_a_folder_that_is_not_there_is_not_looked_for_on_the_hub() -> None:
