@@ -43,9 +43,9 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
+            if turn in self._queue:
                 self._queue.remove(turn)
-            else:  # the slot arrived as its waiter left
+            elif not turn.cancelled() and turn.exception() is None:  # the slot arrived as its waiter left
                 self._pass_on()
             raise
         finally:

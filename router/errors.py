@@ -2,6 +2,7 @@
 
     RouterError
     ├── ClientError                 the sender can mend it
+    │   ├── InvalidHttpError
     │   ├── InvalidJsonError
     │   ├── InvalidValueError
     │   ├── UnsupportedParameterError
@@ -9,8 +10,10 @@
     │   ├── ModelNotFoundError
     │   ├── PathNotFoundError
     │   ├── MethodNotAllowedError
+    │   ├── RequestTimeoutError
     │   ├── BodyTooLargeError
-    │   └── UnsupportedMediaTypeError
+    │   ├── UnsupportedMediaTypeError
+    │   └── ExpectationFailedError
     └── ServiceError                trying again later may help
         ├── ServerOverloadedError
         ├── QueueTimeoutError
@@ -42,6 +45,10 @@ class ClientError(RouterError):
     pass
 
 
+class InvalidHttpError(ClientError):
+    pass
+
+
 class InvalidJsonError(ClientError):
     pass
 
@@ -70,11 +77,19 @@ class MethodNotAllowedError(ClientError):
     pass
 
 
+class RequestTimeoutError(ClientError):
+    pass
+
+
 class BodyTooLargeError(ClientError):
     pass
 
 
 class UnsupportedMediaTypeError(ClientError):
+    pass
+
+
+class ExpectationFailedError(ClientError):
     pass
 
 
@@ -130,6 +145,7 @@ def _failure(status: int, code: str, message: str, **headers: str) -> Answer:
 
 ANSWERS: Final[Mapping[type[RouterError], Answer]] = MappingProxyType(
     {
+        InvalidHttpError: Answer(400, "invalid_http"),
         InvalidJsonError: Answer(400, "invalid_json"),
         InvalidValueError: Answer(400, "invalid_value"),
         UnsupportedParameterError: Answer(400, "unsupported_parameter"),
@@ -137,8 +153,11 @@ ANSWERS: Final[Mapping[type[RouterError], Answer]] = MappingProxyType(
         ModelNotFoundError: Answer(404, "model_not_found"),
         PathNotFoundError: Answer(404, None),
         MethodNotAllowedError: Answer(405, None),
+        # OpenAI's client would send the request three times, and wait as long each time.
+        RequestTimeoutError: Answer(408, "request_timeout", headers={"x-should-retry": "false", "Connection": "close"}),
         BodyTooLargeError: Answer(413, "request_too_large"),
         UnsupportedMediaTypeError: Answer(415, "unsupported_media_type"),
+        ExpectationFailedError: Answer(417, None),
         ServerOverloadedError: _failure(
             503, "server_overloaded", "The server is busy with other requests. Try again shortly.", Retry_After="1"
         ),
@@ -167,12 +186,24 @@ GRPC_ERRORS: Final[Mapping[grpc.StatusCode, type[ServiceError]]] = MappingProxyT
     }
 )
 
+# Where a field of the worker's has another name than the one that clients give it.
+PARAMS: Final[Mapping[str, str]] = MappingProxyType({"gen_length": "max_tokens", "prompt": "messages"})
+
 
 def from_grpc(error: grpc.aio.AioRpcError) -> RouterError:
     """What a failed call means to the client; only a refused argument speaks in the worker's words."""
     if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        return InvalidValueError(error.details() or "The worker refused the request.")
+        return _refused_argument(error.details() or "The worker refused the request.")
     return GRPC_ERRORS.get(error.code(), InternalError)()
+
+
+def _refused_argument(details: str) -> InvalidValueError:
+    """Workers refuse in the form "field: reason"."""
+    field_name, colon, reason = details.partition(": ")
+    if not (colon and field_name.isidentifier()):
+        return InvalidValueError(details)
+    param = PARAMS.get(field_name, field_name)
+    return InvalidValueError(f"{param}: {reason}", param=param)
 
 
 def answer_to(error: RouterError) -> Answer:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from router.errors import (
     BodyTooLargeError,
+    ExpectationFailedError,
     InternalError,
     InvalidValueError,
     MethodNotAllowedError,
@@ -34,7 +35,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @web.middleware
 async def identify_and_log(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(REQUEST_ID_HEADER, "")
-    request[REQUEST_ID] = given if ACCEPTABLE_ID.fullmatch(given) else uuid.uuid4().hex
+    request[REQUEST_ID] = given if ACCEPTABLE_ID.fullmatch(given) else new_request_id()
     request[FACTS] = {}
     started = time.perf_counter()
     status = CLIENT_LEFT
@@ -62,9 +63,9 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except RouterError as error:
-        return error_response(request, error)
+        return _tell(request, error)
     except web.HTTPException as error:
-        response = error_response(request, _from_http(request, error))
+        response = _tell(request, from_http(request, error))
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
@@ -72,7 +73,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         raise
     except Exception:
         log.exception("unexpected error")
-        return error_response(request, InternalError())
+        return _tell(request, InternalError())
 
 
 async def echo_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -81,18 +82,16 @@ async def echo_request_id(request: web.Request, response: web.StreamResponse) ->
         response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
 
 
-def error_response(request: web.Request, error: RouterError) -> web.Response:
+def new_request_id() -> str:
+    return uuid.uuid4().hex
+
+
+def error_response(error: RouterError) -> web.Response:
     answer = answer_to(error)
-    request[FACTS]["error"] = answer.code or answer.type
     return web.json_response(body_of(error), status=answer.status, headers=answer.headers)
 
 
-def _path(request: web.Request) -> str:
-    """As it was sent: decoded, it could hold line breaks and pass for other lines of the log."""
-    return request.rel_url.raw_path[:200]
-
-
-def _from_http(request: web.Request, error: web.HTTPException) -> RouterError:
+def from_http(request: web.BaseRequest, error: web.HTTPException) -> RouterError:
     """The web server's own refusals, in our words."""
     if isinstance(error, web.HTTPNotFound):
         return PathNotFoundError(f"There is nothing at {request.method} {_path(request)}.")
@@ -101,4 +100,17 @@ def _from_http(request: web.Request, error: web.HTTPException) -> RouterError:
         return MethodNotAllowedError(f"{_path(request)} does not take {request.method}; it takes {allowed}.")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLargeError("The request body is larger than this server reads.")
+    if isinstance(error, web.HTTPExpectationFailed):
+        return ExpectationFailedError("The Expect header may say nothing but 100-continue.")
     return InvalidValueError(error.reason)
+
+
+def _tell(request: web.Request, error: RouterError) -> web.Response:
+    answer = answer_to(error)
+    request[FACTS]["error"] = answer.code or answer.type
+    return error_response(error)
+
+
+def _path(request: web.BaseRequest) -> str:
+    """As it was sent: decoded, it could hold line breaks and pass for other lines of the log."""
+    return request.rel_url.raw_path[:200]

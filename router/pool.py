@@ -46,10 +46,10 @@ class Pool:
         return any(worker.state is WorkerState.SERVING for worker in self.workers)
 
     def model(self, name: str) -> Model:
-        """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while it is not known yet what there is."""
+        """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it."""
         if name in self._models:
             return self._models[name]
-        if not self._models:
+        if not self._models or any(worker.may_serve(name) for worker in self.workers):
             raise NoHealthyWorkersError
         raise ModelNotFoundError(f"There is no model {name!r:.200}; there is {', '.join(self._models)}.", param="model")
 

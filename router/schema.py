@@ -7,12 +7,25 @@ import difflib
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from router.errors import InvalidJsonError, InvalidValueError, RouterError, UnsupportedParameterError
 
 UNSUPPORTED: Final = "unsupported_parameter"
+
+# A body of a few megabytes can be wrong in a hundred thousand places; finding them all would hold up the event loop.
+MAX_ENTRIES: Final = 4096  # of one list or object
+MAX_NAME_CHARACTERS: Final = 64  # of a name that is told back
 
 # Fields that clients of OpenAI's API, and of other servers of diffusion models, know and this server does not have.
 UNSUPPORTED_FIELDS: Final = frozenset(
@@ -66,6 +79,7 @@ SENTENCES: Final = {
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "too_short": "must not be empty",
+    "too_long": f"must not hold more than {MAX_ENTRIES} items",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
@@ -129,7 +143,9 @@ class TextPart(Strict):
 
 class Message(Strict):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[list[TextPart], BeforeValidator(_as_parts), Field(min_length=1)]
+    content: Annotated[
+        list[TextPart], FailFast(), Field(min_length=1, max_length=MAX_ENTRIES), BeforeValidator(_as_parts)
+    ]
 
     def for_template(self) -> dict[str, str]:
         role = "system" if self.role == "developer" else self.role
@@ -144,7 +160,7 @@ class ChatRequest(Strict):
     """The body of POST /v1/chat/completions."""
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[Message], FailFast(), Field(min_length=1, max_length=MAX_ENTRIES)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -213,6 +229,8 @@ def _json_problem(error: Exception) -> str:
 def _without_nulls(value: Any) -> Any:
     """Clients send null for what they leave out."""
     if isinstance(value, dict):
+        if len(value) > MAX_ENTRIES:
+            raise InvalidValueError(f"The request body holds an object with more than {MAX_ENTRIES} fields.")
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
@@ -225,7 +243,7 @@ def _refusal(problem: ErrorDetails) -> RouterError:
         return InvalidValueError(f"{kind} {problem['msg']}.", param=kind)
     param = _path(location)
     if kind == "extra_forbidden":
-        name = str(location[-1])
+        name = _shown(location[-1])
         if name in UNSUPPORTED_FIELDS:
             return UnsupportedParameterError(f"{param} is not supported by this server.", param=param)
         return InvalidValueError(f"{param} is not a known field.{_nearest(name, location)}", param=param)
@@ -241,7 +259,12 @@ def _in_plain_words(message: str) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in location).lstrip(".")
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in location).lstrip(".")
+
+
+def _shown(name: int | str) -> str:
+    whole = str(name)
+    return whole if len(whole) <= MAX_NAME_CHARACTERS else f"{whole[:MAX_NAME_CHARACTERS]}…"
 
 
 def _nearest(name: str, location: tuple[int | str, ...]) -> str:

@@ -1,15 +1,14 @@
 """Runs the router from its first signal handler to its last byte."""
 
 import asyncio
-import logging
 import os
 import signal
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from router.app import build_app
+from router.connection import Runner
 from router.pool import Pool
 from router.services import SERVICES
 from textdiffusion.settings import RouterSettings
@@ -26,10 +25,8 @@ class CannotListenError(Exception):
 async def serve(settings: RouterSettings) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. Raises `CannotListenError`."""
     stop = _stop_signal()
-    logging.getLogger("aiohttp.server").addFilter(_is_surprising)
     app = build_app(settings, Pool(settings.workers))
-    # Without `handler_cancellation` nobody notices that a client has left.
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=settings.drain_seconds)
+    runner = Runner(app, settings.drain_seconds)
     await runner.setup()
     try:
         await _listen(runner, settings)
@@ -39,12 +36,6 @@ async def serve(settings: RouterSettings) -> None:
     finally:
         await runner.cleanup()  # stops accepting, waits for running requests, lets the workers go
     log.info("stopped")
-
-
-def _is_surprising(record: logging.LogRecord) -> bool:
-    """What a stranger sends that is not HTTP has had its answer, and is worth no traceback."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
 def _stop_signal() -> asyncio.Event:

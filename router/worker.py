@@ -46,6 +46,10 @@ class Worker:
         self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
 
+    def may_serve(self, model_id: str) -> bool:
+        """Whether this worker says that it serves the model, or has not said yet what it serves."""
+        return self.info is None or self.info.model_id == model_id
+
     async def follow(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> NoReturn:
         """Watches the worker's health for ever; `admit` may raise `WorkerRefusedError` before it counts as serving."""
         while True:

@@ -17,6 +17,8 @@ from textdiffusion.v1.textdiffusion_pb2 import GenerateResponse, GenerateUpdate
 
 log = structlog.get_logger(__name__)
 
+LAST_WORDS_SECONDS = 1.0  # for a reader to be told that the deadline has passed
+
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
@@ -24,7 +26,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         raise DrainingError
     clock = asyncio.get_running_loop().time
     deadline = clock() + services.settings.request_timeout_seconds
-    chat = parse_chat_request(await read_body(request))
+    chat = parse_chat_request(await read_body(request, services.settings.request_timeout_seconds))
     model = services.pool.model(chat.model)
     messages = [message.for_template() for message in chat.messages]
     prompt = await model.tokenizer.encode(messages, model.max_sequence_length)
@@ -39,33 +41,43 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
             if chat.stream:
                 include_usage = chat.stream_options is not None and chat.stream_options.include_usage
                 reply = StreamedReply(model, include_usage=include_usage, ignore_eos=chat.ignore_eos)
-                return await _stream(request, worker.generate_stream(job, seconds), reply)
+                return await _stream(request, worker.generate_stream(job, seconds), reply, seconds)
             finished = await worker.generate(job, seconds)
             _note(request, finished)
             return web.json_response(Reply(model).whole(finished), dumps=json_text)
 
 
-async def _stream(request: web.Request, updates: Updates, reply: StreamedReply) -> web.StreamResponse:
-    stream = EventStream()
+async def _stream(request: web.Request, updates: Updates, reply: StreamedReply, seconds: float) -> web.StreamResponse:
+    """The worker keeps to the deadline; a client that does not read would hold its slot beyond it."""
     try:
-        first = await updates.next()  # until the worker has begun, a failure still has a status of its own
-        await stream.open(request)
-        try:
-            await stream.send(reply.opening())
-            finished = await _relay(first, request, updates, reply, stream)
-            for chunk in reply.closing(finished):
-                await stream.send(chunk)
-            _note(request, finished)
-        except RouterError as error:
-            await _send_error(request, stream, error)
-        except ConnectionError:
-            raise
-        except Exception:
-            log.exception("unexpected error")
-            await _send_error(request, stream, InternalError())
-        await stream.close()
+        return await asyncio.wait_for(_send_reply(request, updates, reply), max(seconds, 0) + LAST_WORDS_SECONDS)
+    except asyncio.TimeoutError as error:
+        request[FACTS]["error"] = "reader_stalled"
+        if request.transport:
+            request.transport.abort()  # closing would wait for the reader
+        raise ConnectionAbortedError from error
     finally:
         updates.close()
+
+
+async def _send_reply(request: web.Request, updates: Updates, reply: StreamedReply) -> web.StreamResponse:
+    stream = EventStream()
+    first = await updates.next()  # until the worker has begun, a failure still has a status of its own
+    await stream.open(request)
+    try:
+        await stream.send(reply.opening())
+        finished = await _relay(first, request, updates, reply, stream)
+        for chunk in reply.closing(finished):
+            await stream.send(chunk)
+        _note(request, finished)
+    except RouterError as error:
+        await _send_error(request, stream, error)
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("unexpected error")
+        await _send_error(request, stream, InternalError())
+    await stream.close()
     return stream.response
 
 

@@ -23,6 +23,18 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def details(request: web.Request) -> web.Response:
+    """Always 200; scripts and the launcher poll it.
+
+        {"status": "ready" | "not ready", "reason": str | null,
+         "requests": {"running": int, "waiting": int},
+         "models": [{"id": str, "ready": bool, "workers": [address, ...]}, ...],
+         "workers": [{"address": str, "model": str | null, "device": str | null,
+                      "state": "unreachable" | "not serving" | "serving" | "refused", "reason": str | null,
+                      "outstanding_positions": int}, ...]}
+
+    Workers stand in the order in which the router was given them, under the addresses that it was given. Model and
+    device are null until a worker has first said them; a reason is null where there is nothing to explain.
+    """
     services = request.app[SERVICES]
     return web.json_response(
         {

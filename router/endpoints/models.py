@@ -4,7 +4,6 @@ from typing import Any
 
 from aiohttp import web
 
-from router.errors import ModelNotFoundError
 from router.model import Model
 from router.services import SERVICES
 
@@ -15,11 +14,7 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def retrieve_model(request: web.Request) -> web.Response:
-    name = request.match_info["id"]
-    model = request.app[SERVICES].pool.models.get(name)
-    if model is None:
-        raise ModelNotFoundError(f"There is no model {name!r:.200}.", param="model")
-    return web.json_response(_card(model))
+    return web.json_response(_card(request.app[SERVICES].pool.model(request.match_info["id"])))
 
 
 def _card(model: Model) -> dict[str, Any]:

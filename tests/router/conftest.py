@@ -1,5 +1,6 @@
 """A router in this process, on a real port, in front of fake workers on real ports."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from aiohttp import web
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from router.app import build_app
+from router.connection import Runner
 from router.pool import Pool
 from router.services import SERVICES, Services
 from router.tokenizer import ChatTokenizer, load_tokenizer
@@ -108,6 +110,16 @@ class RunningRouter:
         async with self.http.get(f"{self.url}{path}") as response:
             return response.status, await response.json()
 
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """For what no HTTP client would send."""
+        host, port = self.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
 
 StartRouter = Callable[..., Awaitable[RunningRouter]]
 
@@ -137,7 +149,7 @@ async def _router(
 ) -> AsyncIterator[RunningRouter]:
     configured = RouterSettings(port=0, workers=addresses, **settings)
     app = build_app(configured, Pool(addresses), keep_alive_seconds=keep_alive_seconds)
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
+    runner = Runner(app, drain_seconds=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:

@@ -76,3 +76,30 @@ async def test_a_slot_that_arrives_as_its_waiter_leaves_is_passed_on() -> None:
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
     assert (admission.running, order) == (0, [])
+
+
+async def test_a_slot_that_comes_free_as_a_waiter_leaves_goes_to_the_next() -> None:
+    admission, order, leave = Admission(1, 2), list[str](), asyncio.Event()
+    leave.set()
+    async with AsyncExitStack() as first:
+        await first.enter_async_context(admission.slot(10))
+        leaving, next_in_line = (asyncio.create_task(hold(admission, name, order, leave)) for name in ("gone", "next"))
+        await eventually(lambda: admission.waiting == 2)
+        leaving.cancel()
+        await first.aclose()
+        ended, _ = await asyncio.gather(leaving, next_in_line, return_exceptions=True)
+    assert isinstance(ended, asyncio.CancelledError)
+    assert (admission.running, admission.waiting, order) == (0, 0, ["next"])
+
+
+async def test_a_waiter_that_leaves_as_its_time_is_up_gives_nothing_back() -> None:
+    admission, order = Admission(1, 1), list[str]()
+    async with admission.slot(10):
+        leaving = asyncio.create_task(hold(admission, "gone", order, asyncio.Event()))
+        await eventually(lambda: admission.waiting == 1)
+        admission._give_up(admission._queue[0])
+        leaving.cancel()
+        (ended,) = await asyncio.gather(leaving, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError)
+        assert (admission.running, admission.waiting) == (1, 0)
+    assert admission.running == 0

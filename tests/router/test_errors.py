@@ -12,10 +12,12 @@ import pytest
 
 from router import errors
 from router.errors import ANSWERS, ClientError, RouterError, ServiceError, body_of, from_grpc
+from router.reply import StreamedReply
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
 def kinds(root: type[RouterError]) -> Iterator[type[RouterError]]:
@@ -73,6 +75,25 @@ async def test_a_worker_that_refuses_gives_the_reply_its_status(
     assert (status, error_object(body)["code"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("details", "param", "message"),
+    [
+        ("gen_length: must be at least 1", "max_tokens", "max_tokens: must be at least 1"),
+        ("prompt: token id 9 is beyond", "messages", "messages: token id 9 is beyond"),
+        ("top_k: this worker does not support it", "top_k", "top_k: this worker does not support it"),
+        ("no field: named", None, "no field: named"),
+        ("", None, "The worker refused the request."),
+    ],
+)
+async def test_a_field_that_the_worker_refuses_is_told_by_the_name_that_users_know(
+    router: Any, worker: FakeWorker, details: str, param: str | None, message: str
+) -> None:
+    worker.script.reject = (grpc.StatusCode.INVALID_ARGUMENT, details)
+    _, body = await router.post(ASK)
+    error = error_object(body)
+    assert (error["param"], error["message"]) == (param, message)
+
+
 async def test_the_openai_client_raises_what_its_users_expect(router: Any) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         await router.openai.chat.completions.create(model="gpt", messages=ASK["messages"])
@@ -126,6 +147,32 @@ async def test_a_request_that_takes_too_long_is_told_not_to_try_again(
         assert response.headers["x-should-retry"] == "false"
         assert error_object(await response.json())["code"] == "timeout"
     await asyncio.wait_for(worker.cancelled.wait(), 5)
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(start_router: Any) -> None:
+    router = await start_router(wait=False, request_timeout_seconds=0.1)
+    async with router.connection() as (reader, writer):
+        writer.write(HEAD + b"Content-Length: 100\r\n\r\n{")
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).decode().lower()
+        body = await asyncio.wait_for(reader.readuntil(b"}}"), 5)
+    assert " 408 " in head
+    assert "x-should-retry: false" in head
+    assert error_object(json.loads(body))["code"] == "request_timeout"
+
+
+async def test_a_client_that_stops_reading_is_cut_off_at_its_deadline(
+    worker: FakeWorker, start_router: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = await start_router(worker.address, request_timeout_seconds=0.2)
+    monkeypatch.setattr(StreamedReply, "text_of", lambda *_: "more than any buffer holds " * 500_000)
+    worker.script.hang_after = 1
+    body = json.dumps({**ASK, "stream": True}).encode()
+    async with router.connection() as (reader, writer):
+        writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await asyncio.wait_for(worker.cancelled.wait(), 5)
+        await eventually(lambda: router.services.admission.running == 0)
+        assert router.services.pool.outstanding(router.services.pool.workers[0]) == 0
+        assert b"[DONE]" not in await asyncio.wait_for(reader.read(), 5)
 
 
 async def test_without_a_worker_the_answer_is_to_try_again(start_router: Any) -> None:
@@ -203,6 +250,13 @@ class TestBadBodies:
         status, error = await self.send(router, json.dumps(ASK), "text/plain")
         assert (status, error["code"]) == (415, "unsupported_media_type")
 
+    @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, deflate"])
+    async def test_another_content_encoding(self, router: Any, encoding: str) -> None:
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        async with router.http.post(f"{router.url}/v1/chat/completions", data=b"{}", headers=headers) as response:
+            assert response.status == 415
+            assert error_object(await response.json())["code"] == "unsupported_media_type"
+
     async def test_no_body(self, router: Any) -> None:
         status, error = await self.send(router, b"")
         assert (status, error["code"]) == (400, "invalid_json")
@@ -220,15 +274,10 @@ class TestBadBodies:
         assert (status, error["code"]) == (413, "request_too_large")
 
     async def test_a_body_that_ends_early(self, router: Any) -> None:
-        host, port = router.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b'Content-Length: 100\r\n\r\n{"model": '
-        )
-        writer.write_eof()
-        answer = await reader.read()
-        writer.close()
+        async with router.connection() as (reader, writer):
+            writer.write(HEAD + b'Content-Length: 100\r\n\r\n{"model": ')
+            writer.write_eof()
+            answer = await reader.read()
         assert not answer or b" 400 " in answer.splitlines()[0]
 
     async def test_a_prompt_longer_than_the_model_holds(self, router: Any) -> None:

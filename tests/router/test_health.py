@@ -44,8 +44,29 @@ async def test_health_tells_of_every_model_and_worker(router: Any, worker: FakeW
     assert (status, body["status"]) == (200, "ready")
     assert body["requests"] == {"running": 0, "waiting": 0}
     assert body["models"] == [{"id": "fake", "ready": True, "workers": [worker.address]}]
-    assert [(one["address"], one["state"], one["outstanding_positions"]) for one in body["workers"]] == [
-        (worker.address, "serving", 0)
+    assert body["workers"] == [
+        {
+            "address": worker.address,
+            "model": "fake",
+            "device": "cpu",
+            "state": "serving",
+            "reason": None,
+            "outstanding_positions": 0,
+        }
+    ]
+
+
+async def test_health_says_why_a_worker_does_not_serve(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(), serving=False) as loading:
+        router = await start_router(loading.address, "127.0.0.1:1", wait=False)
+        await eventually(lambda: router.services.pool.workers[0].state.value == "not serving")
+        _, body = await router.get("/health")
+    told = [(one["address"], one["model"], one["state"], one["reason"]) for one in body["workers"]]
+    assert told == [
+        (loading.address, None, "not serving", "it says that it is not serving"),
+        ("127.0.0.1:1", None, "unreachable", "not connected yet"),
     ]
 
 

@@ -73,3 +73,26 @@ async def test_a_worker_that_comes_back_is_used_again(make_worker: MakeWorker, s
         await eventually(lambda: router.services.ready)
         status, body = await router.post(ASK)
         assert (status, body["system_fingerprint"]) == (200, "fp_new weight")
+
+
+async def test_a_model_that_a_late_worker_may_serve_is_not_called_unknown(
+    make_worker: MakeWorker, start_router: Any
+) -> None:
+    async with running(make_worker()) as first, running(make_worker(model_id="late"), serving=False) as second:
+        router = await start_router(first.address, second.address)
+        status, body = await router.post({**ASK, "model": "late"})
+        assert (status, body["error"]["code"]) == (503, "no_healthy_workers")
+        assert (await router.get("/v1/models/late"))[0] == 503
+        await second.set_serving(True)
+        await eventually(lambda: states(router) == ["serving", "serving"])
+        assert (await router.post({**ASK, "model": "late"}))[0] == 200
+        assert (await router.post({**ASK, "model": "never"}))[0] == 404
+
+
+async def test_the_model_of_a_refused_worker_is_not_called_unknown(make_worker: MakeWorker, start_router: Any) -> None:
+    refused = make_worker(model_id="refused", tokenizer_fingerprint="another")
+    async with running(make_worker()) as first, running(refused) as second:
+        router = await start_router(first.address, second.address)
+        await eventually(lambda: states(router) == ["serving", "refused"])
+        assert (await router.post({**ASK, "model": "refused"}))[0] == 503
+        assert (await router.post({**ASK, "model": "never"}))[0] == 404

@@ -2,9 +2,10 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from router.errors import InvalidJsonError, RouterError, answer_to
-from router.schema import parse_chat_request
+from router.errors import InvalidJsonError, InvalidValueError, RouterError, answer_to
+from router.schema import MAX_ENTRIES, MAX_NAME_CHARACTERS, parse_chat_request
 
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 NAN, INFINITY = float("nan"), float("inf")
@@ -158,3 +159,37 @@ def test_both_spellings_of_max_tokens_mean_the_same() -> None:
     assert accepted(max_completion_tokens=5).reply_length == 5
     assert accepted(max_tokens=5).reply_length == 5
     assert accepted(max_tokens=5, max_completion_tokens=5).reply_length == 5
+
+
+@pytest.mark.parametrize("messages", [[5] * 100, [{"role": "user", "content": [5] * 100}]])
+def test_a_list_that_is_wrong_all_over_is_judged_by_its_first_item(messages: list[Any]) -> None:
+    cause = refused_with(messages=messages).__cause__
+    assert isinstance(cause, ValidationError)
+    assert cause.error_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        (ASK["messages"] * (MAX_ENTRIES + 1), "messages"),
+        ([{"role": "user", "content": [{"type": "text", "text": ""}] * (MAX_ENTRIES + 1)}], "messages[0].content"),
+    ],
+)
+def test_a_list_too_long_to_look_through_is_refused(messages: list[Any], param: str) -> None:
+    error = refused_with(messages=messages)
+    assert error.param == param
+    assert error.message == f"{param} must not hold more than {MAX_ENTRIES} items."
+
+
+def test_an_object_with_too_many_fields_is_refused_unread() -> None:
+    error = refused_with(**{f"field{number}": 1 for number in range(MAX_ENTRIES)})
+    assert isinstance(error, InvalidValueError)
+    assert error.__cause__ is None
+
+
+@pytest.mark.parametrize("fields", [{"x" * 10_000: 1}, {"metadata": {"x" * 10_000: 1}}])
+def test_a_name_that_goes_on_for_ever_is_told_in_short(fields: dict[str, Any]) -> None:
+    error = refused_with(**fields)
+    assert "x" * MAX_NAME_CHARACTERS + "…" in error.message
+    assert len(error.message) < 2 * MAX_NAME_CHARACTERS
+    assert len(error.param or "") < 2 * MAX_NAME_CHARACTERS
