@@ -27,7 +27,7 @@ run-worker *ARGS: _runtime
 
 # Talks to a running server: just client "Spell river"
 client *ARGS:
-    @exec uv run --no-sync python client/client.py "$@"
+    @exec uv run client/client.py "$@"
 
 # Formats the code, and repairs what can be repaired.
 fmt: _tools

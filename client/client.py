@@ -19,7 +19,8 @@ EXIT_REFUSED, EXIT_NO_SERVER, EXIT_INTERRUPTED = 1, 2, 130
 # Each conversation is a system message, or none, and what the user says turn after turn.
 SAMPLE_CONVERSATIONS: tuple[tuple[str | None, tuple[str, ...]], ...] = (
     ("Only respond with ORANGE", ("Hello", "What is the capital of France?", "Count to 3")),
-    (None, ("What are you?", "Spell river", "Count to 7", "My name is Ada.", "What is my name?")),
+    (None, ("What are you?", "Spell river", "Count to 7")),
+    (None, ("My name is Ada.", "What is 12 + 7?", "What is my name?")),
 )
 
 Message = dict[str, str]

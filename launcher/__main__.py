@@ -1,11 +1,12 @@
-"""`python -m launcher`: the imports below take a second, in which Ctrl-C must already be quiet."""
+"""`python -m launcher`: starts the stack. To import it starts nothing."""
 
 import signal
+import sys
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if __name__ == "__main__":
+    # The import below takes a second, in which Ctrl-C must already be quiet.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import sys  # noqa: E402
+    from launcher.main import main
 
-from launcher.main import main  # noqa: E402
-
-sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -34,6 +34,8 @@ class Child(asyncio.SubprocessProtocol):
         self.name = name
         self.last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         loop = asyncio.get_running_loop()
+        self._clock = loop.time
+        self.heard_at = loop.time()  # when it last wrote anything, a piece of a progress bar included
         self._exited: asyncio.Future[int] = loop.create_future()
         self._silent: asyncio.Future[None] = loop.create_future()
         self._pipes = {STDOUT: Lines(self._show), STDERR: Lines(self._show)}
@@ -86,6 +88,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.heard_at = self._clock()
         self._pipes[fd].feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:

@@ -16,7 +16,7 @@ from launcher.console import Console
 from launcher.explain import explain_exit
 from launcher.plan import WorkerPlan, plan_workers, router_command
 from launcher.ports import url_of
-from launcher.readiness import router_ready, within, worker_serving
+from launcher.readiness import WorkerRefusedError, router_ready, within, worker_serving
 from launcher.settings import LauncherRoot
 from launcher.signals import StopSignals
 from launcher.tasks import cancelled, first_of, together
@@ -89,7 +89,11 @@ class Launcher:
         await together(*(self._start_worker(plan) for plan in plans))
         self._console.say(f"starting router on {self._url}")
         router = await self._child("router", router_command(self._settings, self._port, plans), self._routers)
-        await self._ready(router, router_ready(self._url), min(ROUTER_START_SECONDS, self._start_timeout))
+        ready = router_ready(self._url, {plan.settings.listen: plan.name for plan in plans})
+        try:
+            await self._ready(router, ready, min(ROUTER_START_SECONDS, self._start_timeout))
+        except WorkerRefusedError as error:
+            raise StartError(str(error)) from error
 
     async def _start_worker(self, plan: WorkerPlan) -> None:
         worker = plan.settings
@@ -109,8 +113,8 @@ class Launcher:
         def still_waiting(passed: float) -> None:
             self._console.say(f"{child.name} is still loading ({passed:.0f} s)")
 
-        if not await within(limit, ready, still_waiting):
-            raise StartError(f"{child.name} was not ready within {limit:g} s", child)
+        if not await within(limit, ready, lambda: child.heard_at, still_waiting):
+            raise StartError(f"{child.name} is not ready, and has said nothing for {limit:g} s", child)
         self._console.say(f"{child.name} is ready")
 
     def _on_exit(self, child: Child) -> None:

@@ -1,7 +1,7 @@
 """Waits until a child can do its work. That it runs, or that its socket is there, does not say so."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import aiohttp
@@ -15,6 +15,10 @@ POLL_SECONDS = 0.1
 ATTEMPT_SECONDS = 2.0
 # Until the child listens every attempt to connect fails; the usual backoff would add seconds to each start.
 OPTIONS = [*{**dict(CHANNEL_OPTIONS), "grpc.max_reconnect_backoff_ms": 200}.items()]
+
+
+class WorkerRefusedError(Exception):
+    """The router reaches a worker and will not use it; waiting would change nothing."""
 
 
 async def worker_serving(address: str) -> None:
@@ -32,37 +36,56 @@ async def worker_serving(address: str) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def router_ready(url: str) -> None:
-    """Returns once the router at `url` answers that it is ready."""
+async def router_ready(url: str, workers: Mapping[str, str]) -> None:
+    """Returns once the router at `url` is ready and uses all of `workers`, which maps their addresses to names.
+
+    To the router itself one worker is enough. Raises `WorkerRefusedError`.
+    """
     timeout = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         while True:
-            try:
-                async with session.get(f"{url}/health/ready") as response:
-                    ready = response.ok
-            except (aiohttp.ClientError, asyncio.TimeoutError):
-                ready = False
-            if ready:
+            if await _uses_all(session, f"{url}/health", workers):
                 return
             await asyncio.sleep(POLL_SECONDS)
 
 
+async def _uses_all(session: aiohttp.ClientSession, url: str, workers: Mapping[str, str]) -> bool:
+    try:
+        async with session.get(url) as response:
+            health = await response.json()
+    except (aiohttp.ClientError, asyncio.TimeoutError):
+        return False
+    seen = {worker["address"]: worker for worker in health["workers"]}
+    for address, name in workers.items():
+        if address in seen and seen[address]["state"] == "refused":
+            raise WorkerRefusedError(f"the router refuses {name}: {seen[address]['reason']}")
+    serving = {address for address, worker in seen.items() if worker["state"] == "serving"}
+    return health["status"] == "ready" and serving.issuperset(workers)
+
+
 async def within(
-    seconds: float, ready: Coroutine[Any, Any, None], still_waiting: Callable[[float], None], every: float = 10
+    seconds: float,
+    ready: Coroutine[Any, Any, None],
+    heard_at: Callable[[], float],
+    still_waiting: Callable[[float], None],
+    every: float = 10,
 ) -> bool:
-    """Whether `ready` returned in time; calls `still_waiting` with the seconds passed, `every` so many of them."""
+    """Whether `ready` returned before `seconds` went by without a sign of life.
+
+    `heard_at` says when there was the last one, by the clock of the event loop; `still_waiting` is called with the
+    seconds that have passed in all, `every` so many of them.
+    """
     clock = asyncio.get_running_loop().time
     started = clock()
     task = asyncio.create_task(ready)
     try:
-        while True:
-            left = started + seconds - clock()
+        while (left := max(started, heard_at()) + seconds - clock()) > 0:
             done, _ = await asyncio.wait({task}, timeout=min(every, left))
             if done:
                 task.result()
                 return True
-            if left <= every:
-                return False
-            still_waiting(clock() - started)
+            if left > every:
+                still_waiting(clock() - started)
+        return False
     finally:
         await cancelled(task)

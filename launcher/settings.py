@@ -1,43 +1,77 @@
 """What the launcher is started with: all of config.toml, and a flag for each of its settings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from textdiffusion.configuration import ConfigurationError, RootSettings, Tree, exit_with, main_settings, merged
+from textdiffusion.configuration import ConfigurationError, RootSettings, Tree, main_settings, merged
 from textdiffusion.settings import LauncherSettings, LoggingSettings, ModelSettings, RouterSettings
 
 DEFAULT_CONFIG = Path("config.toml")
+
+
+class LaunchedRouter(RouterSettings):
+    """The router of the stack, which gets its workers from the launcher."""
+
+    @field_validator("workers")
+    @classmethod
+    def _are_left_out(cls, workers: tuple[str, ...]) -> tuple[str, ...]:
+        if workers:
+            raise ValueError("the launcher fills this in with the workers that it starts")
+        return workers
+
+
+class LaunchedModel(ModelSettings):
+    """A model that can be loaded, as far as one can tell before its workers try."""
+
+    @field_validator("path")
+    @classmethod
+    def _is_there(cls, path: str) -> str:
+        path = expanded(path)
+        if not Path(path).is_dir() and not is_hub_id(path):
+            raise ValueError(f"there is no folder {path}")
+        return path
 
 
 class LauncherRoot(RootSettings):
     """Starts a router and the workers of every model in config.toml, and stops them again."""
 
     launcher: LauncherSettings = LauncherSettings()
-    router: RouterSettings = RouterSettings()
-    models: tuple[ModelSettings, ...] = Field(min_length=1)
+    router: LaunchedRouter = LaunchedRouter()
+    models: tuple[LaunchedModel, ...] = Field(min_length=1)
     logging: LoggingSettings = LoggingSettings()
+
+    @field_validator("models")
+    @classmethod
+    def _differ_in_id(cls, models: tuple[LaunchedModel, ...]) -> tuple[LaunchedModel, ...]:
+        ids = [model.id for model in models]
+        for index, id_ in enumerate(ids):
+            if id_ in ids[:index]:
+                raise ValueError(f"entries {ids.index(id_)} and {index} have the same id, {id_}")
+        return models
 
 
 def launcher_settings(argv: Sequence[str]) -> LauncherRoot:
     """The settings, or exit code 1 with every mistake on a line of its own."""
-    settings = main_settings(LauncherRoot, argv, arrange=arrange, default_path=DEFAULT_CONFIG)
-    problems = [*duplicate_ids(settings.models), *missing_folders(settings.models)]
-    if settings.router.workers:
-        problems.append("router.workers: the launcher fills this in with the workers that it starts")
-    if problems:
-        exit_with(problems)
-    return settings
+    return main_settings(LauncherRoot, argv, arrange=arrange, default_path=DEFAULT_CONFIG)
 
 
 def arrange(flags: Tree, lower: Tree) -> Tree:
     """Moves the model's flags into the [[models]] entry that they speak of; `--model` makes an entry of its own."""
-    own = flags.get("models", {})
-    entries = [{}] if "path" in own else lower.get("models", [])
+    if "worker" in lower:
+        raise ConfigurationError(
+            ["worker: this is for a worker that is started alone; the launcher's come from [[models]]"]
+        )
+    own, entries = flags.get("models", {}), lower.get("models", [])
     if not isinstance(entries, list):
-        raise ConfigurationError(["models: write a model as a [[models]] entry, in double brackets"])
+        raise ConfigurationError(
+            ["models: this is a list: [[models]] entries in the file, or JSON in TDI_MODELS, or one model with --model"]
+        )
+    if "path" in own:
+        entries = [{}]
     if not entries:
         raise ConfigurationError(
             ["no model to serve: name one with --model, or a file that has a [[models]] entry with --config"]
@@ -52,23 +86,15 @@ def arrange(flags: Tree, lower: Tree) -> Tree:
     return {**flags, "models": [_arranged(entry, own) for entry in entries]}
 
 
-def duplicate_ids(models: Iterable[ModelSettings]) -> Iterator[str]:
-    ids = [model.id for model in models]
-    for index, id_ in enumerate(ids):
-        if id_ in ids[:index]:
-            yield f"models.{index}.id: {id_} is the id of models.{ids.index(id_)} already"
-
-
-def missing_folders(models: Iterable[ModelSettings]) -> Iterator[str]:
-    for index, model in enumerate(models):
-        if not Path(model.path).is_dir() and not is_hub_id(model.path):
-            yield f"models.{index}.path: there is no folder {model.path}"
-
-
 def is_hub_id(path: str) -> bool:
     """Whether `path` reads as organisation/name, and not as a folder whose parent is here."""
     parts = path.split("/")
     return len(parts) == 2 and all(parts) and parts[0][0] not in ".~" and not Path(parts[0]).exists()  # noqa: PLR2004
+
+
+def expanded(path: str) -> str:
+    """`path` with the home folder in place of its ~, if there is one."""
+    return os.path.expanduser(path)  # noqa: PTH111 - a Path would lose the ./ that tells a folder from a hub id
 
 
 def _arranged(entry: Any, own: Tree) -> Any:
@@ -77,7 +103,7 @@ def _arranged(entry: Any, own: Tree) -> Any:
     model = merged(entry, own)
     path = model.get("path")
     if isinstance(path, str) and model.get("id") is None:
-        model["id"] = path if is_hub_id(path) else Path(path).resolve().name
+        model["id"] = path if is_hub_id(path) else Path(expanded(path)).resolve().name
     return model
 
 

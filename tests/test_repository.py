@@ -23,10 +23,17 @@ def test_the_committed_stubs_are_what_the_contract_gives(tmp_path: Path) -> None
     assert made == committed
 
 
-@pytest.mark.parametrize("module", ["launcher.__main__", "router.__main__", "client.client"])
+@pytest.mark.parametrize("module", ["launcher.main", "router.__main__", "client.client"])
 def test_all_but_the_worker_run_where_torch_is_not_installed(module: str) -> None:
     program = f"import sys; sys.modules['torch'] = None; import {module}"
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["launcher.__main__", "router.__main__", "worker.__main__", "client.client"])
+def test_an_import_starts_nothing(module: str) -> None:
+    program = f"import {module}; print('imported')"
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60, stdout=subprocess.PIPE)
+    assert said.stdout == b"imported\n"
 
 
 def test_no_file_is_larger_than_a_reader_can_take_in() -> None:

@@ -1,14 +1,11 @@
 """The whole stack as a user starts it, with the bundled model, asked by the official client."""
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,18 +169,7 @@ def test_a_bad_request_names_its_field_and_the_next_one_works(
     assert ask(client, "Spell river") == "r-i-v-e-r"
 
 
-def test_a_body_that_is_too_large_is_refused(url: str) -> None:
-    request = urllib.request.Request(
-        f"{url}/chat/completions", data=b" " * 50_000_000, headers={"Content-Type": "application/json"}
-    )
-    with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as refused:
-        urllib.request.urlopen(request, timeout=60)
-    if isinstance(refused.value, urllib.error.HTTPError):
-        assert refused.value.code == 413
-        assert json.load(refused.value)["error"]["code"] == "request_too_large"
-
-
-def test_the_terminal_client_plays_its_conversation_and_answers_a_prompt(url: str) -> None:
+def test_the_terminal_client_answers_a_prompt_and_plays_the_readme_s_conversation(url: str) -> None:
     def run(*arguments: str) -> str:
         return subprocess.run(
             [sys.executable, "client/client.py", "--url", url, *arguments],
@@ -195,7 +181,9 @@ def test_the_terminal_client_plays_its_conversation_and_answers_a_prompt(url: st
         ).stdout
 
     assert run("Spell river") == "r-i-v-e-r\n"
-    assert "ORANGE" in run()
+    readme = (ROOT / "README.md").read_text()
+    (sample,) = re.findall(r"<!-- sample -->\n```\n(.*?)```\n<!-- end of sample -->", readme, re.DOTALL)
+    assert run() == sample
 
 
 def test_a_port_in_use_is_one_clear_message_and_leaves_nothing_running() -> None:

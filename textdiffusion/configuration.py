@@ -8,9 +8,9 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -19,8 +19,9 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
+
+from textdiffusion.settings import SECTIONS, Flag
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,12 +29,15 @@ else:
     import tomli as tomllib
 
 Tree = dict[str, Any]
+Location = tuple[int | str, ...]
 Root = TypeVar("Root", bound="RootSettings")
 Arrange = Callable[[Tree, Tree], Tree]
 
 EXIT_BAD_CONFIGURATION = 1
 ENVIRONMENT_PREFIX = "TDI_"
+NESTING = "__"
 FLAGS = "flags"
+GENERATION = "generation"
 
 
 class ConfigurationError(Exception):
@@ -48,7 +52,7 @@ class RootSettings(BaseSettings):
     """What one process is started with; made by `load`, which has merged the sources already."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=NESTING, extra="forbid", frozen=True
     )
 
     @classmethod
@@ -81,7 +85,7 @@ def main_settings(
     if path is None and default_path and default_path.exists():
         path = default_path
     try:
-        settings = load(root, _flags(root, arguments), path, os.environ, arrange=arrange)
+        settings = load(root, _flags(root, arguments), path, arrange=arrange)
     except ConfigurationError as error:
         exit_with(error.problems)
     if print_config:
@@ -90,27 +94,16 @@ def main_settings(
     return settings
 
 
-def load(
-    root: type[Root],
-    flags: Tree,
-    path: Path | None,
-    environment: Mapping[str, str],
-    *,
-    arrange: Arrange | None = None,
-) -> Root:
+def load(root: type[Root], flags: Tree, path: Path | None, *, arrange: Arrange | None = None) -> Root:
     """Merges the sources and validates the result. Raises `ConfigurationError`."""
-    file = _read_file(path, root) if path else {}
+    problems = list(_misnamed_variables())
     try:
-        variables = EnvSettingsSource(root, env_ignore_empty=True)() if environment else {}
-    except SettingsError as error:
-        raise ConfigurationError([f"environment: {error}"]) from error
-    lower = merged(file, variables)
-    tree = merged(lower, arrange(flags, lower) if arrange else flags)
-    try:
-        return root(**tree)
-    except ValidationError as error:
-        sources = [(FLAGS, flags), ("environment", variables), (path.name if path else "settings", tree)]
-        raise ConfigurationError(list(_problems(root, error, sources))) from error
+        settings = _load(root, flags, path, arrange)
+    except ConfigurationError as error:
+        raise ConfigurationError([*problems, *error.problems]) from error
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
 
 
 def merged(lower: Tree, upper: Tree) -> Tree:
@@ -118,8 +111,19 @@ def merged(lower: Tree, upper: Tree) -> Tree:
     tree = dict(lower)
     for key, value in upper.items():
         below = tree.get(key)
-        tree[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        if isinstance(below, dict) and isinstance(value, dict):
+            tree[key] = merged_generation(below, value) if key == GENERATION else merged(below, value)
+        else:
+            tree[key] = value
     return tree
+
+
+def merged_generation(lower: Tree, upper: Tree) -> Tree:
+    """Generation options with those of `upper` laid over them; `steps` from there end a threshold from below."""
+    kept = dict(lower)
+    if upper.get("steps") is not None:
+        kept.pop("threshold", None)
+    return {**kept, **upper}
 
 
 def exit_with(problems: Sequence[str]) -> NoReturn:
@@ -131,25 +135,54 @@ def exit_with(problems: Sequence[str]) -> NoReturn:
 def arguments_for(section: BaseModel) -> list[str]:
     """The flags that give another process this section; absent values are left to its defaults."""
     arguments = []
-    for path, _ in _leaves(type(section)):
+    for leaf in _leaves(type(section)):
         value: Any = section
-        for key in path:
+        for key in leaf.path:
             value = getattr(value, key)
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            arguments.append(f"{_flag_of(path)}={text}")
+            arguments.append(f"{leaf.flag}={text}")
     return arguments
 
 
-def _read_file(path: Path, root: type[RootSettings]) -> Tree:
+class _EnvironmentSource(EnvSettingsSource):
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            raise ConfigurationError([f"environment: {field_name}: has to be given as JSON, not {value!r}"]) from error
+
+
+def _load(root: type[Root], flags: Tree, path: Path | None, arrange: Arrange | None) -> Root:
+    file = _read_file(path) if path else {}
+    variables = _EnvironmentSource(root, env_ignore_empty=True)()
+    lower = merged(file, variables)
+    tree = merged(lower, arrange(flags, lower) if arrange else flags)
+    foreign = set(SECTIONS) - set(root.model_fields)
     try:
-        tree = tomllib.loads(path.read_text("utf-8"))
+        return root(**{key: value for key, value in tree.items() if key not in foreign})
+    except ValidationError as error:
+        sources = [(FLAGS, flags), ("environment", variables), (path.name if path else "settings", tree)]
+        raise ConfigurationError(list(_problems(root, error, sources))) from error
+
+
+def _read_file(path: Path) -> Tree:
+    try:
+        tree: Tree = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError([f"{path}: is not TOML: {error}"]) from error
-    foreign = {"launcher", "router", "models", "logging"} - set(root.model_fields)
-    return {key: value for key, value in tree.items() if key not in foreign}
+    return tree
+
+
+def _misnamed_variables() -> Iterator[str]:
+    """Variables whose section is none of any process; whoever has the section checks what comes after it."""
+    for variable, value in os.environ.items():
+        name = variable.upper()
+        section, nested, _ = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition(NESTING)
+        if value and nested and name.startswith(ENVIRONMENT_PREFIX) and section not in SECTIONS:
+            yield f"environment: {variable}: no such setting; {_nearest(section, SECTIONS)}"
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
@@ -160,19 +193,25 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+class _Leaf(NamedTuple):
+    """A setting that holds a value and no further settings, and the keys that lead to it."""
+
+    path: tuple[str, ...]
+    field: FieldInfo
+
+    @property
+    def flag(self) -> str:
+        name = next((mark.name for mark in self.field.metadata if isinstance(mark, Flag)), self.path[-1])
+        return "--" + name.replace("_", "-")
+
+
+def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[_Leaf]:
     for name, field in section.model_fields.items():
         inner = _section(field.annotation)
         if inner:
             yield from _leaves(inner, (*path, name))
         else:
-            yield (*path, name), field
-
-
-def _flag_of(path: tuple[str, ...]) -> str:
-    # A model's path is what `--model` names, to a worker and to the launcher alike.
-    name = "model" if path == ("models", "path") else path[-1]
-    return "--" + name.replace("_", "-")
+            yield _Leaf((*path, name), field)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -185,11 +224,12 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python -m {process}", description=root.__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
-    for path, field in _leaves(root):
+    for leaf in _leaves(root):
+        field = leaf.field
         default = "" if field.default in (None, "", ()) or field.is_required() else f" [{field.default}]"
         parser.add_argument(
-            _flag_of(path),
-            dest=".".join(path),
+            leaf.flag,
+            dest=".".join(leaf.path),
             metavar="VALUE",
             help=f"{field.description}{default}".replace("%", "%%"),
         )
@@ -200,20 +240,20 @@ def _no_such_flag(root: type[RootSettings], argument: str) -> str:
     flag = argument.partition("=")[0]
     if not flag.startswith("-"):
         return f"{argument}: only flags are understood; --help lists them"
-    near = difflib.get_close_matches(flag, [_flag_of(path) for path, _ in _leaves(root)], n=1)
+    near = difflib.get_close_matches(flag, [leaf.flag for leaf in _leaves(root)], n=1)
     return f"{flag}: no such flag; " + (f"did you mean {near[0]}?" if near else "--help lists all of them")
 
 
 def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
     tree: Tree = {}
-    for path, field in _leaves(root):
-        value = arguments[".".join(path)]
+    for leaf in _leaves(root):
+        value = arguments[".".join(leaf.path)]
         if value is None:
             continue
         node = tree
-        for key in path[:-1]:
+        for key in leaf.path[:-1]:
             node = node.setdefault(key, {})
-        node[path[-1]] = value.split(",") if get_origin(field.annotation) is tuple else value
+        node[leaf.path[-1]] = value.split(",") if get_origin(leaf.field.annotation) is tuple else value
     return tree
 
 
@@ -223,24 +263,28 @@ def _problems(root: type[RootSettings], error: ValidationError, sources: list[tu
         location = item["loc"]
         if any(other != location and other[: len(location)] == location for other in locations):
             continue  # a list "is too short" because what is in it is wrong, which is said already
-        where = _where(location, sources)
+        where = _where(root, location, sources)
         if item["type"] == "extra_forbidden":
-            yield f"{where}: no such setting{_nearest(root, location)}"
+            yield f"{where}: no such setting; {_nearest(str(location[-1]), _siblings(root, location))}"
         elif item["type"] == "missing":
             yield f"{where}: is missing"
+        elif item["type"] == "value_error":
+            yield f"{where}: {item['ctx']['error']}"
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             yield f"{where}: {message}, not {item['input']!r}"
 
 
-def _where(location: tuple[int | str, ...], sources: list[tuple[str, Tree]]) -> str:
-    source = next((name for name, tree in sources if _gives(tree, location)), sources[-1][0])
+def _where(root: type[RootSettings], location: Location, sources: list[tuple[str, Tree]]) -> str:
+    name = ".".join(map(str, location))
+    source = next((source for source, tree in sources if _gives(tree, location)), sources[-1][0])
     if source == FLAGS:
-        return _flag_of(tuple(key for key in location if isinstance(key, str)))
-    return f"{source}: {'.'.join(map(str, location))}"
+        keys = tuple(key for key in location if isinstance(key, str))
+        return next((leaf.flag for leaf in _leaves(root) if leaf.path == keys), name)
+    return f"{source}: {name}"
 
 
-def _gives(tree: Any, location: tuple[int | str, ...]) -> bool:
+def _gives(tree: Any, location: Location) -> bool:
     """Whether the value at `location` comes from this source; the one model that flags speak of has no index."""
     for key in location:
         if isinstance(tree, list):
@@ -252,10 +296,14 @@ def _gives(tree: Any, location: tuple[int | str, ...]) -> bool:
     return True
 
 
-def _nearest(root: type[BaseModel], location: tuple[int | str, ...]) -> str:
+def _siblings(root: type[BaseModel], location: Location) -> Collection[str]:
     section: type[BaseModel] = root
     for key in location[:-1]:
         if isinstance(key, str):
             section = _section(section.model_fields[key].annotation) or section
-    near = difflib.get_close_matches(str(location[-1]), section.model_fields, n=1)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(section.model_fields)}"
+    return section.model_fields
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

@@ -4,6 +4,7 @@ A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), els
 default written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -12,6 +13,16 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+# The tables of config.toml. Each process reads some of them; a name that is not among them is a mistake to all.
+SECTIONS = ("launcher", "router", "models", "worker", "logging")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Marks a setting whose flag is not called like the setting itself."""
+
+    name: str
 
 
 class Section(BaseModel):
@@ -28,7 +39,10 @@ class LoggingSettings(Section):
 class LauncherSettings(Section):
     grace_seconds: float = Field(30, gt=0, le=3600, description="time that a stopping process gets to finish its work")
     start_timeout_seconds: float = Field(
-        600, gt=0, le=86400, description="time that a worker gets to load its model, and the router to start"
+        600,
+        gt=0,
+        le=86400,
+        description="longest silence of a process that starts; a download that shows progress may last",
     )
 
 
@@ -76,7 +90,9 @@ class ModelSettings(EngineSettings):
     """One [[models]] entry: a model and the devices that serve it."""
 
     id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
-    path: str = Field(min_length=1, description="a folder in Hugging Face layout, or a hub id")
+    path: Annotated[str, Flag("model")] = Field(
+        min_length=1, description="a folder in Hugging Face layout, or a hub id"
+    )
     devices: tuple[Device, ...] = Field(("auto",), min_length=1, description="one worker each: auto, cpu, cuda:0, …")
 
 

@@ -56,6 +56,13 @@ async def test_much_on_one_pipe_does_not_block_the_other(console: Recorder) -> N
     assert len(console.lines) == 200_001
 
 
+async def test_a_progress_bar_is_a_sign_of_life(console: Recorder) -> None:
+    child = await start(console, "print('50 %', end='')")
+    born_at = child.heard_at
+    await child.ended()
+    assert child.heard_at > born_at
+
+
 async def test_the_exit_is_told(console: Recorder) -> None:
     told: list[Child] = []
     child = await start(console, "", told.append)
@@ -96,4 +103,5 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_end_of_the_ch
         "print('grandchild', subprocess.Popen([sys.executable, '-c', code], start_new_session=True).pid)\n",
     )
     assert await asyncio.wait_for(child.ended(), 30) == 0
-    os.kill(int((await console.until("grandchild")).split()[1]), signal.SIGKILL)
+    (line,) = console.lines
+    os.kill(int(line.split()[-1]), signal.SIGKILL)

@@ -23,8 +23,8 @@ async def test_one_worker_per_device_then_the_router_then_one_line_that_says_whe
     stack = launch("--model=./tiny", "--devices=cpu,cuda:1").until("Ready:")
     url = re.fullmatch(r'Ready: (http://127.0.0.1:\d+)/v1 \(model tiny\)\. Try: .* "Spell river"', stack.lines[-1])
     assert url
-    async with aiohttp.ClientSession() as session, session.get(f"{url[1]}/health/ready") as response:
-        addresses = (await response.json())["workers"]
+    async with aiohttp.ClientSession() as session, session.get(f"{url[1]}/health") as response:
+        addresses = [worker["address"] for worker in (await response.json())["workers"]]
     for device, address in zip(("cpu", "cuda:1"), addresses, strict=True):
         assert f"serves tiny on {device} at {address}" in stack.text
     assert order(stack.text, "worker-0 is ready", "starting router", "router is ready", "Ready:")
@@ -94,8 +94,16 @@ def test_a_worker_killed_while_loading_is_explained_by_its_signal(launch: Launch
 def test_a_worker_that_never_serves_ends_the_start_in_time(launch: Launch) -> None:
     stack = launch("--model=./tiny", "--start-timeout-seconds=1.5", FAKE_WORKER="never-serves")
     assert stack.exit_code() == 2
-    assert "worker-0 was not ready within 1.5 s; its last lines:" in stack.text
+    assert "worker-0 is not ready, and has said nothing for 1.5 s; its last lines:" in stack.text
     assert "Traceback" not in stack.text
+
+
+def test_a_worker_that_the_router_refuses_ends_the_start_with_the_reason(launch: Launch, gone: Gone) -> None:
+    stack = launch("--model=./tiny", FAKE_ROUTER="refused")
+    assert stack.exit_code() == 2
+    assert "launcher | the router refuses worker-0: its tokenizer is another one" in stack.text
+    assert "Ready:" not in stack.text
+    assert all(gone(pid) for pid in stack.children.values())
 
 
 def test_a_process_that_dies_while_serving_stops_the_rest(launch: Launch, gone: Gone) -> None:
@@ -117,8 +125,8 @@ def test_a_port_in_use_is_one_message_before_anything_starts(launch: Launch) -> 
 
 
 def test_every_mistake_in_the_configuration_has_a_line_of_its_own(launch: Launch, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text('[router]\nprot = 1\n[[models]]\npath = "tiny"\ndtype = "float8"\n')
-    stack = launch("--max-body-bytes=many")
+    (tmp_path / "config.toml").write_text('[router]\nprot = 1\n[[models]]\npath = "nowhere"\ndtype = "float8"\n')
+    stack = launch("--max-body-bytes=many", "--workers=host:1", TDI_ROUTR__PORT="1")
     assert stack.exit_code() == 1
-    assert len(stack.lines) == 3
+    assert len(stack.lines) == 6
     assert all(line.startswith("error: ") for line in stack.lines)

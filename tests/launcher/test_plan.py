@@ -2,15 +2,15 @@ import sys
 from pathlib import Path
 
 from launcher.plan import plan_workers, router_command
-from launcher.settings import LauncherRoot
-from textdiffusion.settings import GenerationSettings, LauncherSettings, LoggingSettings, ModelSettings, RouterSettings
+from launcher.settings import LaunchedModel, LaunchedRouter, LauncherRoot
+from textdiffusion.settings import GenerationSettings, LauncherSettings, LoggingSettings
 
 ROOT = LauncherRoot(
     launcher=LauncherSettings(grace_seconds=7),
-    router=RouterSettings(host="::1", port=0),
+    router=LaunchedRouter(host="::1", port=0),
     models=(
-        ModelSettings(id="a", path="models/a", devices=("cuda:0", "cuda:1"), generation=GenerationSettings(steps=4)),
-        ModelSettings(id="b", path="models/b", dtype="float32", max_queued_requests=3),
+        LaunchedModel(id="a", path="lab/a", devices=("cuda:0", "cuda:1"), generation=GenerationSettings(steps=4)),
+        LaunchedModel(id="b", path="lab/b", dtype="float32", max_queued_requests=3),
     ),
     logging=LoggingSettings(log_format="json"),
 )
@@ -20,9 +20,9 @@ RUNTIME = Path("/run/tdi")
 def test_each_device_of_each_model_gets_a_worker_of_its_own() -> None:
     plans = plan_workers(ROOT, RUNTIME)
     assert [(plan.name, plan.settings.model, plan.settings.device) for plan in plans] == [
-        ("worker-0", "models/a", "cuda:0"),
-        ("worker-1", "models/a", "cuda:1"),
-        ("worker-2", "models/b", "auto"),
+        ("worker-0", "lab/a", "cuda:0"),
+        ("worker-1", "lab/a", "cuda:1"),
+        ("worker-2", "lab/b", "auto"),
     ]
     assert len({plan.settings.listen for plan in plans}) == 3
 
@@ -31,7 +31,7 @@ def test_a_worker_is_told_all_that_its_model_is_configured_with() -> None:
     first, _, last = (plan.command(ROOT) for plan in plan_workers(ROOT, RUNTIME))
     assert first[:3] == [sys.executable, "-m", "worker"]
     assert {
-        "--model=models/a",
+        "--model=lab/a",
         "--id=a",
         "--device=cuda:0",
         "--dtype=auto",

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from launcher.settings import LauncherRoot, is_hub_id, launcher_settings
+from textdiffusion.settings import GenerationSettings
 
 TWO_MODELS = '[[models]]\npath = "one"\ndtype = "float32"\n[[models]]\npath = "two"\n'
 
@@ -79,14 +80,39 @@ def test_the_current_folder_has_a_name_too(folder: Path) -> None:
 
 def test_the_same_id_twice_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     (problem,) = problems_of(capsys, TWO_MODELS + 'id = "one"\n')
-    assert problem == "models.1.id: one is the id of models.0 already"
+    assert problem == "config.toml: models: entries 0 and 1 have the same id, one"
+
+
+def test_the_same_id_twice_does_not_hide_other_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(problems_of(capsys, TWO_MODELS + 'id = "one"\n[router]\nport = -1\n')) == 2
 
 
 @pytest.mark.parametrize(
-    "path", ["./nowhere", "/nowhere", "nowhere", "models/nowhere", "a/b/c", "~/llada", "../nowhere"]
+    "path", ["./nowhere", "/nowhere", "nowhere", "models/nowhere", "a/b/c", "~no-such-user/llada", "../nowhere"]
 )
 def test_a_folder_that_is_missing_is_an_error(path: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert problems_of(capsys, None, f"--model={path}") == [f"models.0.path: there is no folder {path}"]
+    assert problems_of(capsys, None, f"--model={path}") == [f"--model: there is no folder {path}"]
+
+
+def test_a_folder_that_is_missing_is_reported_with_every_other_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    said = problems_of(capsys, '[[models]]\npath = "./one"\ndtype = "x"\n[[models]]\npath = "./nowhere"\n', "--port=x")
+    assert [line.partition(": ")[0] for line in said] == ["--port", "config.toml", "config.toml"]
+    assert said[2] == "config.toml: models.1.path: there is no folder ./nowhere"
+
+
+@pytest.mark.parametrize(("path", "id_"), [("~/one", "one"), ("~", "home"), ("~/one/..", "home")])
+def test_a_folder_may_be_named_from_home(path: str, id_: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "home" / "one").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    (model,) = settings_of(None, f"--model={path}").models
+    assert (model.path, model.id) == (path.replace("~", str(folder / "home")), id_)
+
+
+def test_a_folder_that_is_missing_from_home_is_named_in_full(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert problems_of(capsys, None, "--model=~/llada") == [f"--model: there is no folder {folder}/llada"]
 
 
 @pytest.mark.parametrize(("path", "is_hub"), [("GSAI-ML/LLaDA-8B-Base", True), ("models/tiny", False), ("tiny", False)])
@@ -108,9 +134,36 @@ def test_a_list_of_models_that_is_none_is_an_error_in_words(config: str, capsys:
     assert "model" in problem
 
 
+def test_steps_from_a_flag_end_a_threshold_from_the_file() -> None:
+    config = '[[models]]\npath = "one"\n[models.generation]\nthreshold = 0.9\nmax_tokens = 7\n'
+    (model,) = settings_of(config, "--steps=16").models
+    assert model.generation == GenerationSettings(steps=16, max_tokens=7)
+
+
+def test_models_may_come_as_json_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_MODELS", '[{"path": "two", "generation": {"steps": 3}}]')
+    (model,) = settings_of(TWO_MODELS, "--dtype=float32").models
+    assert (model.id, model.dtype, model.generation.steps) == ("two", "float32", 3)
+
+
+@pytest.mark.parametrize("argv", [(), ("--model=one",)])
+def test_a_variable_cannot_speak_of_one_setting_of_a_model(
+    argv: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TDI_MODELS__DTYPE", "float32")
+    (problem,) = problems_of(capsys, TWO_MODELS, *argv)
+    assert problem.startswith("models: this is a list")
+    assert all(way in problem for way in ("the file", "JSON in TDI_MODELS", "--model"))
+
+
+def test_a_worker_section_is_no_way_to_configure_models(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, TWO_MODELS + '[worker]\ndtype = "float32"\n')
+    assert problem.startswith("worker: ")
+
+
 def test_workers_are_the_business_of_the_launcher(capsys: pytest.CaptureFixture[str]) -> None:
     (problem,) = problems_of(capsys, None, "--model=one", "--workers=unix:/w")
-    assert problem.startswith("router.workers:")
+    assert problem.startswith("--workers:")
 
 
 def test_print_config_shows_what_is_in_effect(capsys: pytest.CaptureFixture[str]) -> None:

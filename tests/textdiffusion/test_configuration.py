@@ -1,10 +1,29 @@
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import Field
 
-from textdiffusion.configuration import ConfigurationError, RootSettings, arguments_for, load, main_settings, merged
-from textdiffusion.settings import GenerationSettings, LoggingSettings, ModelSettings, RouterSettings, WorkerSettings
+from textdiffusion.configuration import (
+    ConfigurationError,
+    RootSettings,
+    Tree,
+    arguments_for,
+    load,
+    main_settings,
+    merged,
+    merged_generation,
+)
+from textdiffusion.settings import (
+    SECTIONS,
+    Flag,
+    GenerationSettings,
+    LoggingSettings,
+    ModelSettings,
+    RouterSettings,
+    Section,
+    WorkerSettings,
+)
 
 
 class Root(RootSettings):
@@ -12,6 +31,12 @@ class Root(RootSettings):
 
     router: RouterSettings = RouterSettings()
     worker: WorkerSettings = WorkerSettings(model="models/demo")
+    logging: LoggingSettings = LoggingSettings()
+
+
+class LoggingRoot(RootSettings):
+    """A process with one section."""
+
     logging: LoggingSettings = LoggingSettings()
 
 
@@ -26,9 +51,9 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def problems(root: type[RootSettings], path: Path | None = None, flags: object = None, **environment: str) -> list[str]:
+def problems(root: type[RootSettings], path: Path | None = None, flags: Tree | None = None) -> list[str]:
     with pytest.raises(ConfigurationError) as error:
-        load(root, flags or {}, path, environment)  # type: ignore[arg-type]
+        load(root, flags or {}, path)
     return error.value.problems
 
 
@@ -55,6 +80,41 @@ def test_an_empty_variable_is_none_at_all(monkeypatch: pytest.MonkeyPatch) -> No
     assert main_settings(Root, []).router.port == RouterSettings().port
 
 
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_variable_of_another_process_is_no_mistake(section: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"TDI_{section.upper()}__LOG_LEVEL", "info")
+    assert load(LoggingRoot, {}, None) == LoggingRoot()
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("TDI_ROUTR__PORT", "did you mean router?"),
+        ("tdi_Worke__generation__steps", "did you mean worker?"),
+        ("TDI_ZZZ__PORT", "there are launcher, router, models, worker, logging"),
+    ],
+)
+def test_a_variable_whose_section_there_is_not_is_a_mistake(
+    variable: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert problems(LoggingRoot) == [f"environment: {variable}: no such setting; {said}"]
+
+
+@pytest.mark.parametrize("variable", ["TDI_URL", "TDI_ZZZ", "XTDI_ROUTR__PORT", "ROUTR__PORT"])
+def test_a_variable_that_does_not_look_like_a_setting_is_let_be(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert load(LoggingRoot, {}, None) == LoggingRoot()
+
+
+@pytest.mark.parametrize(("variable", "name"), [("TDI_ROUTER__WORKERS", "workers"), ("TDI_ROUTER", "router")])
+def test_a_variable_that_should_be_json_is_said_to_be_none(
+    variable: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "host:1")
+    assert problems(Root) == [f"environment: {name}: has to be given as JSON, not 'host:1'"]
+
+
 def test_a_typo_names_the_nearest_key(file: Path) -> None:
     file.write_text("[router]\nprot = 1\n")
     assert problems(Root, file) == ["config.toml: router.prot: no such setting; did you mean port?"]
@@ -73,14 +133,16 @@ def test_a_key_that_is_like_no_other_gets_the_list_of_all(file: Path) -> None:
 def test_every_mistake_is_reported_at_once_with_its_source(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text('[router]\nport = "http"\n[logging]\nlog_level = "loud"\n')
     monkeypatch.setenv("TDI_ROUTER__MAX_BODY_BYTES", "big")
-    said = problems(Root, file, {"worker": {"model": "a", "dtype": "float8"}}, TDI="read from os.environ")
+    monkeypatch.setenv("TDI_ROUTR__PORT", "1")
+    said = problems(Root, file, {"worker": {"model": "a", "dtype": "float8"}})
     starts = (
+        "environment: TDI_ROUTR__PORT:",
         "config.toml: router.port:",
         "environment: router.max_body_bytes:",
         "--dtype:",
         "config.toml: logging.log_level:",
     )
-    assert len(said) == 4
+    assert len(said) == 5
     assert all(line.startswith(start) for line, start in zip(said, starts, strict=True))
 
 
@@ -96,7 +158,7 @@ def test_a_mistake_in_a_list_is_not_also_a_list_too_short(file: Path) -> None:
 
 def test_sections_of_other_processes_are_no_mistakes(file: Path) -> None:
     file.write_text('[launcher]\ngrace_seconds = 3\n[[models]]\npath = "a"\n')
-    assert load(Root, {}, file, {}) == Root()
+    assert load(Root, {}, file) == Root()
 
 
 @pytest.mark.parametrize("content", [b"[router\n", b"port = = 3\n", b"\xff\xfe"])
@@ -160,3 +222,59 @@ def test_merging_goes_into_tables_and_replaces_the_rest() -> None:
     lower = {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 1}
     assert merged(lower, {"a": {"y": 3}, "b": [4], "d": {}}) == {"a": {"x": 1, "y": 3}, "b": [4], "c": 1, "d": {}}
     assert lower == {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": 1}
+
+
+def generation(options: str) -> str:
+    return f'[worker]\nmodel = "a"\n[worker.generation]\n{options}\n'
+
+
+def test_steps_from_a_flag_end_a_threshold_from_the_file(file: Path) -> None:
+    file.write_text(generation("threshold = 0.9\nmax_tokens = 7"))
+    options = main_settings(Root, ["--config", str(file), "--steps=16"]).worker.generation
+    assert options == GenerationSettings(steps=16, max_tokens=7)
+
+
+def test_steps_from_the_environment_end_a_threshold_from_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(generation("threshold = 0.9"))
+    monkeypatch.setenv("TDI_WORKER__GENERATION__STEPS", "16")
+    assert load(Root, {}, file).worker.generation == GenerationSettings(steps=16)
+
+
+def test_steps_from_a_flag_end_a_threshold_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_WORKER__GENERATION__THRESHOLD", "0.9")
+    assert main_settings(Root, ["--model=a", "--steps=16"]).worker.generation == GenerationSettings(steps=16)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "result"),
+    [
+        ({"threshold": 0.9}, {"steps": 4}, {"steps": 4}),
+        ({"steps": 8, "threshold": 0.9}, {"steps": 4}, {"steps": 4}),
+        ({"steps": 8, "threshold": 0.9}, {}, {"steps": 8, "threshold": 0.9}),
+        ({"threshold": 0.9}, {"steps": 4, "threshold": 0.5}, {"steps": 4, "threshold": 0.5}),
+        ({"steps": 8}, {"threshold": 0.5}, {"steps": 8, "threshold": 0.5}),
+        ({"threshold": 0.9}, {"steps": None}, {"steps": None, "threshold": 0.9}),
+    ],
+)
+def test_steps_end_only_a_threshold_from_below(lower: Tree, upper: Tree, result: Tree) -> None:
+    before = dict(lower)
+    assert merged_generation(lower, upper) == result
+    assert lower == before
+
+
+class NamedSettings(Section):
+    path: Annotated[int, Flag("where-to")] = Field(1, description="a number")
+
+
+class NamedRoot(RootSettings):
+    """A process with a flag that has another name."""
+
+    router: NamedSettings = NamedSettings()
+
+
+def test_a_flag_may_have_another_name_than_its_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_settings(NamedRoot, ["--where-to=2"]).router.path == 2
+    assert arguments_for(NamedSettings(path=3)) == ["--where-to=3"]
+    with pytest.raises(SystemExit):
+        main_settings(NamedRoot, ["--where-to=there"])
+    assert capsys.readouterr().err.startswith("error: --where-to: input should be a valid integer")

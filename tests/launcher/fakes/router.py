@@ -1,4 +1,4 @@
-"""Stands in for `python -m router`; answers readiness and nothing else."""
+"""Stands in for `python -m router`; answers health and nothing else. FAKE_ROUTER is the state of every worker."""
 
 import asyncio
 import os
@@ -20,8 +20,16 @@ def option(name: str) -> str:
     return next(argument.split("=", 1)[1] for argument in sys.argv if argument.startswith(f"--{name}="))
 
 
-async def ready(_: web.Request) -> web.Response:
-    return web.json_response({"workers": option("workers").split(",")})
+async def health(_: web.Request) -> web.Response:
+    state = os.environ.get("FAKE_ROUTER", "serving")
+    reason = None if state == "serving" else "its tokenizer is another one"
+    addresses = option("workers").split(",")
+    return web.json_response(
+        {
+            "status": "ready",
+            "workers": [{"address": address, "state": state, "reason": reason} for address in addresses],
+        }
+    )
 
 
 async def serve() -> None:
@@ -29,7 +37,7 @@ async def serve() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = web.Application()
-    app.router.add_get("/health/ready", ready)
+    app.router.add_get("/health", health)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, option("host"), int(option("port"))).start()
