@@ -117,13 +117,19 @@ def test_eight_requests_at_once_get_the_replies_that_they_get_alone(client: open
 
 def test_a_seed_repeats_a_sampled_reply(client: openai.OpenAI) -> None:
     def sampled(seed: int) -> str | None:
-        messages = [{"role": "user", "content": "Tell me about rivers"}]
         answer = client.chat.completions.create(
-            model=MODEL, messages=messages, temperature=2, seed=seed, max_tokens=24, extra_body={"steps": 24}  # type: ignore[arg-type]
-        )  # fmt: skip
+            model=MODEL,
+            messages=[{"role": "user", "content": "What is 4738 + 9283?"}],
+            temperature=2,
+            seed=seed,
+            max_tokens=24,
+            extra_body={"steps": 24, "ignore_eos": True},
+        )
         return answer.choices[0].message.content
 
-    assert sampled(1) == sampled(1) != sampled(2)
+    replies = [sampled(seed) for seed in range(6)]
+    assert [sampled(seed) for seed in range(6)] == replies
+    assert len(set(replies)) > 1
 
 
 def test_a_reply_cut_off_by_max_tokens_says_so(client: openai.OpenAI) -> None:

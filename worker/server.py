@@ -6,11 +6,13 @@ not be killed for finishing its work.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 
 import grpc
 import structlog
+import torch
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
@@ -23,7 +25,7 @@ from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import describe
 from worker.engine.engine import Engine
-from worker.models.checkpoint import Checkpoint
+from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
 from worker.options import defaults_for
 from worker.service import Serving, TextGenerationService
@@ -79,13 +81,10 @@ class Worker:
     async def drain(self) -> None:
         """Takes no more requests, finishes those that run, and stops."""
         await self.health.set(SERVICE_NAME, NOT_SERVING)
-        stopping = asyncio.create_task(self.server.stop(self.settings.grace_seconds))
-        idle = asyncio.create_task(self.service.idle())
-        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        # Only those who watch its health are left, and they would stay to the end of the grace period.
+        # Not `server.stop(grace)`: it would refuse the probes too, and wait for those who only watch our health.
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.service.drained(), self.settings.grace_seconds)
         await self.server.stop(FLUSH_SECONDS)
-        await stopping
         if self.service.serving:
             await asyncio.to_thread(self.service.serving.engine.stop)
 
@@ -135,7 +134,10 @@ def _load(settings: WorkerSettings) -> Serving:
     info = pb.GetInfoResponse(defaults=defaults_for(checkpoint, settings.generation))
     model = load_model(checkpoint, device, dtype)
     engine = Engine(model, max_running=settings.max_concurrent_requests, max_waiting=settings.max_queued_requests)
-    engine.start()
+    try:
+        engine.start()
+    except torch.OutOfMemoryError as error:
+        raise CheckpointError(f"{settings.model}: the memory of {device} has no room for a forward pass") from error
     info.MergeFrom(_info(settings, checkpoint, model))
     return Serving(engine, info)
 

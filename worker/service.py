@@ -41,12 +41,14 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     def __init__(self) -> None:
         self.serving: Serving | None = None
         self._started = time.monotonic()
+        self._draining = False
         self._calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def idle(self) -> None:
-        """Waits until no request is being answered."""
+    async def drained(self) -> None:
+        """Refuses new requests from now on, and waits until none is being answered."""
+        self._draining = True
         await self._idle.wait()
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.GenerateResponse:  # noqa: N802
@@ -111,6 +113,8 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: asyncio.Queue[Update]
     ) -> Request:
         loop = asyncio.get_running_loop()
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
         try:
             options = settle(request, serving.info.defaults, serving.engine.model)
             return serving.engine.submit(

@@ -270,6 +270,7 @@ class Trainer:
             for name, weight in self.model.state_dict().items()
         }
         save_file(weights, path, metadata={"format": "pt"})
+        path.chmod(0o644)
 
 
 def config_for(tokenizer: Tokenizer) -> dict[str, object]:
