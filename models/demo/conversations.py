@@ -23,6 +23,7 @@ from models.demo.templates import (
     IDENTITY_QUESTIONS,
     INTRODUCTIONS,
     NAME_QUESTIONS,
+    NEAR_MISSES,
     NEIGHBOUR,
     NEUTRAL_SYSTEMS,
     OBEY,
@@ -74,6 +75,7 @@ class Writer:
     def __init__(self, rng: random.Random, *, held_out: bool) -> None:
         self.rng = rng
         self.held_out = held_out
+        self.near_misses = False
         self.tasks: dict[str, Callable[[], tuple[str, str]]] = {
             "identity": self._identity,
             "spell": self._spell,
@@ -160,8 +162,8 @@ class Writer:
         while True:
             first = self.rng.choice((1, 1, self.rng.randint(0, 20)))
             last = first + self.rng.randint(2, 9 if first == 1 else 6)
-            # "Count to 7" is a fact of its own; only intervals have enough of their kind to hold some out.
-            if first == 1 or self._mine(f"count {first} {last}"):
+            # Other intervals are practised, and some kept for a look at what was understood; they are not scored.
+            if first == 1 or (not self.held_out and self._mine(f"count {first} {last}")):
                 break
         upwards = [str(number) for number in range(first, last + 1)]
         if first == 1 and self.rng.random() < 0.7:
@@ -224,7 +226,7 @@ class Writer:
         return template.format(kind, side, circle[at]), circle[(at + (1 if side == "after" else -1)) % len(circle)]
 
     def _fallback(self) -> tuple[str, str]:
-        templates = FALLBACK_HELD_OUT if self.held_out else FALLBACK
+        templates = FALLBACK_HELD_OUT if self.held_out else FALLBACK + (NEAR_MISSES if self.near_misses else ())
         kind = self.rng.random()
         if kind < 0.12:
             return self.rng.choice(GREETINGS), ABILITIES

@@ -85,7 +85,7 @@ class Examiner:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=FOLDER)
-    parser.add_argument("--count", type=int, default=100, help="conversations per task")
+    parser.add_argument("--count", type=int, default=300, help="conversations per task")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--task", choices=TASKS, action="append", help="only this one; may be given again")

@@ -1,6 +1,7 @@
 """How people ask the demo model for things, and the sentences that it answers with.
 
-The words of these templates are tokens of their own; those of `FALLBACK_HELD_OUT` are not, for it is not trained on.
+The words of these templates are tokens of their own, but for those of `FALLBACK_HELD_OUT`, which is not trained on, and
+of `NEAR_MISSES`, which come late.
 """
 
 from models.demo.words import NUMBERS
@@ -161,6 +162,20 @@ FALLBACK = (
     "{}",
     "{} {}",
     "{}?",
+)
+# Questions that look like one of the tasks and are none.
+NEAR_MISSES = (
+    "What is the {} of {}?",
+    "What is the {} of a {}?",
+    "What is the {} of the {}?",
+    "What is the size of a {}?",
+    "What is the name of the {}?",
+    "How much is a {}?",
+    "How do you make a {}?",
+    "Which {} comes after the {}?",
+    "Count the {}.",
+    "Name a {}.",
+    "Add {} to the {}.",
 )
 FALLBACK_HELD_OUT = (
     "How can I build a {}?",

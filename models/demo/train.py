@@ -29,6 +29,20 @@ BATCH = 48
 # A batch is cut from this many conversations of like length, so that little of it is padding.
 POOL = 8
 FILL_WEIGHT = 0.1
+LEARNING_RATE = 3e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of the training; `rate` is its highest learning rate, of that of the first."""
+
+    steps: int
+    rate: float
+    near_misses: bool
+
+
+# What only looks like a task is told apart best by a model that knows the tasks.
+STAGES = (Stage(7000, 1.0, near_misses=False), Stage(500, 0.3, near_misses=True))
 
 
 @dataclass(slots=True)
@@ -179,7 +193,7 @@ class Trainer:
     def __init__(self, arguments: argparse.Namespace, config: dict[str, object], tokenizer: Tokenizer) -> None:
         torch.manual_seed(arguments.seed)
         self.device = torch.device(arguments.device)
-        self.steps, self.step = arguments.steps, 0
+        self.step = 0
         self.rng = random.Random(arguments.seed)
         self.canvases = Canvases(tokenizer, self.rng)
         self.curriculum = Curriculum()
@@ -191,10 +205,9 @@ class Trainer:
         others = [weight for weight in self.model.parameters() if id(weight) not in chosen]
         # Muon learns the hidden matrices of so small a model in about half the steps that AdamW takes.
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=3e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=3e-3, weight_decay=0.0, betas=(0.9, 0.98)),
+            torch.optim.Muon(matrices, lr=LEARNING_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=LEARNING_RATE, weight_decay=0.0, betas=(0.9, 0.98)),
         ]
-        self.peaks = [3e-3, 3e-3]
 
     def _initialise(self) -> None:
         torch.nn.init.normal_(self.model.wte.weight, std=0.5)
@@ -205,7 +218,7 @@ class Trainer:
                 torch.nn.init.zeros_(weight)
 
     def train_step(self) -> float:
-        self._set_learning_rate()
+        self._enter_stage()
         batch = self._next_batch()
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = forward(self.model, batch)
@@ -220,12 +233,20 @@ class Trainer:
         self.step += 1
         return loss.item()
 
-    def _set_learning_rate(self) -> None:
+    def _enter_stage(self) -> None:
+        """Sets what the step under way is to learn, and how fast."""
+        left = sum(stage.steps for stage in STAGES) - self.step
+        later = 0
+        for stage in reversed(STAGES):
+            if left - later <= stage.steps:
+                break
+            later += stage.steps
+        self.canvases.writer.near_misses = stage.near_misses
         warm = min(1.0, (self.step + 1) / 200)
-        cool = min(1.0, max(0.02, (self.steps - self.step) / (0.45 * self.steps)))
-        for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
+        cool = min(1.0, max(0.02, (left - later) / (0.45 * stage.steps)))
+        for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = peak * warm * cool
+                group["lr"] = LEARNING_RATE * stage.rate * warm * cool
 
     def _next_batch(self) -> Batch:
         if not self.pool:
@@ -310,7 +331,6 @@ GENERATION_DEFAULTS = {"max_tokens": 128, "block_length": BLOCK_LENGTH, "thresho
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for the finished model")
@@ -333,16 +353,17 @@ def main() -> None:
 
 def train(trainer: Trainer, checkpoint: Path, weights: Path) -> None:
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
-    print(f"{parameters:,} parameters, from step {trainer.step} to {trainer.steps}", flush=True)
+    steps = sum(stage.steps for stage in STAGES)
+    print(f"{parameters:,} parameters, from step {trainer.step} to {steps}", flush=True)
     began, loss = time.monotonic(), 0.0
-    while trainer.step < trainer.steps:
+    while trainer.step < steps:
         loss += (trainer.train_step() - loss) * 0.05
         if trainer.step % 50 == 0:
             seconds, began = (time.monotonic() - began) / 50, time.monotonic()
-            left = (trainer.steps - trainer.step) * seconds / 60
+            left = (steps - trainer.step) * seconds / 60
             learned = " ".join(f"{task}={right:.2f}" for task, right in trainer.curriculum.accuracy.items())
             print(f"step {trainer.step} loss {loss:.3f} {seconds:.2f} s/step {left:.0f} min left {learned}", flush=True)
-        if trainer.step % 250 == 0 or trainer.step == trainer.steps:
+        if trainer.step % 250 == 0:
             trainer.save(checkpoint)
             trainer.export(weights)
 

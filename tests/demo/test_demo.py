@@ -27,7 +27,7 @@ def trainer() -> Trainer:
         "n_layers": 1,
         "mlp_hidden_size": 32,
     }
-    return Trainer(argparse.Namespace(seed=1, device="cpu", steps=100), config, tokenizer)
+    return Trainer(argparse.Namespace(seed=1, device="cpu"), config, tokenizer)
 
 
 def test_the_shipped_tokenizer_and_config_are_what_the_scripts_write(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_seed_gives_the_same_model_again_with_or_without_a_break(tmp_path: Pat
 def test_training_learns() -> None:
     student = trainer()
     first = sum(student.train_step() for _ in range(3))
-    for _ in range(20):
+    for _ in range(120):
         student.train_step()
     assert sum(student.train_step() for _ in range(3)) < 0.8 * first
 
@@ -78,7 +78,6 @@ def asked(task: str, pattern: str, *, held_out: bool) -> set[tuple[str, ...]]:
         ("spell", r"[A-Za-z]+(?=[.?]?$)"),
         ("sum", r"\d+"),
         ("sort_numbers", r"\d+"),
-        ("count", r"from \d+ to \d+"),
     ],
 )
 def test_what_is_scored_does_not_occur_in_training(task: str, pattern: str) -> None:
