@@ -131,18 +131,19 @@ def _load(settings: WorkerSettings) -> Serving:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     checkpoint = Checkpoint.find(settings.model)
-    info = pb.GetInfoResponse(defaults=defaults_for(checkpoint, settings.generation))
+    defaults = defaults_for(checkpoint, settings.generation)
     model = load_model(checkpoint, device, dtype)
     engine = Engine(model, max_running=settings.max_concurrent_requests, max_waiting=settings.max_queued_requests)
     try:
         engine.start()
     except torch.OutOfMemoryError as error:
         raise CheckpointError(f"{settings.model}: the memory of {device} has no room for a forward pass") from error
-    info.MergeFrom(_info(settings, checkpoint, model))
-    return Serving(engine, info)
+    return Serving(engine, _info(settings, checkpoint, model, defaults))
 
 
-def _info(settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel) -> pb.GetInfoResponse:
+def _info(
+    settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel, defaults: pb.DiffusionOptions
+) -> pb.GetInfoResponse:
     tokenizer = tokenizer_fingerprint(checkpoint.folder)
     return pb.GetInfoResponse(
         model_id=settings.id or checkpoint.name,
@@ -158,6 +159,7 @@ def _info(settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel) 
         parameters=model.parameters,
         max_concurrent_requests=settings.max_concurrent_requests,
         max_queued_requests=settings.max_queued_requests,
+        defaults=defaults,
         tokenizer=checkpoint.source if tokenizer else "",
         fingerprint=model.fingerprint,
         tokenizer_fingerprint=tokenizer,
