@@ -119,10 +119,11 @@ def merged(lower: Tree, upper: Tree) -> Tree:
 
 
 def merged_generation(lower: Tree, upper: Tree) -> Tree:
-    """Generation options with those of `upper` laid over them; `steps` from there end a threshold from below."""
+    """Generation options with those of `upper` laid over them; a rule from there ends any other from below."""
     kept = dict(lower)
-    if upper.get("steps") is not None:
+    if any(upper.get(rule) is not None for rule in ("steps", "threshold", "factor")):
         kept.pop("threshold", None)
+        kept.pop("factor", None)
     return {**kept, **upper}
 
 

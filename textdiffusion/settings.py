@@ -7,7 +7,7 @@ default written here. `textdiffusion.configuration` does the looking up; this mo
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
@@ -68,11 +68,27 @@ class GenerationSettings(Section):
         None, gt=0, le=1, description="sample from the likeliest tokens of this total probability"
     )
     top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
-    remasking: Literal["low_confidence", "random"] | None = Field(
+    cfg_scale: float | None = Field(None, ge=0, allow_inf_nan=False, description="classifier-free guidance; 0: off")
+    remasking: Literal["low_confidence", "random", "margin", "entropy"] | None = Field(
         None, description="which positions a step commits first"
     )
-    kv_cache: Literal["none"] | None = Field(None, description="what is reused between the steps of a block")
+    kv_cache: Literal["none", "prefix", "dual"] | None = Field(
+        None, description="keys and values that the steps of a block reuse: none, those before it, all around it"
+    )
     threshold: float | None = Field(None, ge=0, le=1, description="commit all positions at or above this confidence")
+    factor: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="commit as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this",
+    )
+    max_parallel_tokens: int | None = Field(None, ge=1, description="the most positions that a step commits")
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "GenerationSettings":
+        if self.threshold is not None and self.factor is not None:
+            raise ValueError("threshold and factor exclude each other")
+        return self
 
 
 class EngineSettings(Section):
@@ -82,6 +98,15 @@ class EngineSettings(Section):
     max_concurrent_requests: int = Field(16, ge=1, description="requests denoised together in one forward pass")
     max_queued_requests: int = Field(
         256, ge=0, description="requests that may wait inside the worker; more are refused"
+    )
+    max_step_rows: int = Field(
+        2048, ge=1, description="positions that one forward pass may run over, whole canvases taking turns"
+    )
+    kv_cache_positions: int | None = Field(
+        None, ge=1, description="positions whose keys and values are held at once; default: as the memory allows"
+    )
+    confidence_dtype: Literal["float32", "float64"] = Field(
+        "float32", description="precision of the probabilities that decide what is committed"
     )
     generation: GenerationSettings = GenerationSettings()
 

@@ -23,3 +23,8 @@ def memory(device: torch.device) -> tuple[int, int]:
         free, total = torch.cuda.mem_get_info(device)
         return total - free, total
     return psutil.Process().memory_info().rss, psutil.virtual_memory().total
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of the device that can still be had."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

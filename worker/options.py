@@ -2,19 +2,41 @@
 
 import math
 import secrets
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
 
 from textdiffusion.configuration import merged_generation
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from worker.engine.request import DecodingOptions
+from worker.decoding.confidence import Remasking
+from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
 
-BUILT_IN = {"max_tokens": 128, "block_length": 32, "temperature": 0.0, "top_p": 1.0, "top_k": 0}
+BUILT_IN = {
+    "max_tokens": 128,
+    "block_length": 32,
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "cfg_scale": 0.0,
+    "remasking": "low_confidence",
+    "kv_cache": "dual",
+}
+MAX_TOP_LOGPROBS = 20
+MAX_LOGIT_BIASES = 1024
+MAX_BIAS = 100.0
+
+_Kind = TypeVar("_Kind")
+_REMASKING = {
+    Remasking.LOW_CONFIDENCE: pb.REMASKING_LOW_CONFIDENCE,
+    Remasking.RANDOM: pb.REMASKING_RANDOM,
+    Remasking.MARGIN: pb.REMASKING_MARGIN,
+    Remasking.ENTROPY: pb.REMASKING_ENTROPY,
+}
+_KV_CACHE = {KvCache.NONE: pb.KV_CACHE_NONE, KvCache.PREFIX: pb.KV_CACHE_PREFIX, KvCache.DUAL: pb.KV_CACHE_DUAL}
 
 
 class InvalidRequestError(Exception):
@@ -38,27 +60,33 @@ def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.Dif
         temperature=defaults.temperature,
         top_p=defaults.top_p,
         top_k=defaults.top_k,
-        remasking=pb.REMASKING_RANDOM if defaults.remasking == "random" else pb.REMASKING_LOW_CONFIDENCE,
-        kv_cache=pb.KV_CACHE_NONE,
+        cfg_scale=defaults.cfg_scale,
+        remasking=_REMASKING[Remasking(defaults.remasking)],
+        kv_cache=_KV_CACHE[KvCache(defaults.kv_cache)],
+        max_parallel_tokens=defaults.max_parallel_tokens,
     )
     if defaults.threshold is not None:
         options.threshold = defaults.threshold
+    if defaults.factor is not None:
+        options.factor = defaults.factor
     return options
 
 
 def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: LoadedModel) -> DecodingOptions:
     """The options that `request` runs with. Raises `InvalidRequestError`, before any work is done."""
     given = request.options
-    _refuse_what_comes_later(request)
     _check_ranges(given)
     _check_token_ids("prompt", request.prompt.ids, model.vocab_size)
+    _check_token_ids("suffix", request.suffix.ids, model.vocab_size)
     _check_token_ids("stop_token_ids", given.stop_token_ids, model.vocab_size)
+    _check_token_ids("logit_bias", given.logit_bias, model.vocab_size)
     gen_length = _gen_length(request, defaults, model.max_sequence_length)
     options = pb.DiffusionOptions()
     options.CopyFrom(defaults)
     if given.HasField("steps"):
         # Who asks for so many steps wants the fixed schedule, whatever the default.
         options.ClearField("threshold")
+        options.ClearField("factor")
     options.MergeFrom(given)
     return DecodingOptions(
         gen_length=gen_length,
@@ -68,24 +96,30 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
         top_p=options.top_p,
         top_k=options.top_k,
         seed=options.seed if options.HasField("seed") else secrets.randbits(64),
-        random_remasking=options.remasking == pb.REMASKING_RANDOM,
+        cfg_scale=options.cfg_scale,
+        remasking=_named("remasking", _REMASKING, options.remasking),
+        kv_cache=_named("kv_cache", _KV_CACHE, options.kv_cache),
         threshold=options.threshold if options.HasField("threshold") else None,
+        factor=options.factor if options.HasField("factor") else None,
         max_parallel_tokens=options.max_parallel_tokens or None,
+        logit_bias=dict(options.logit_bias),
+        top_logprobs=options.top_logprobs,
         end_token_ids=frozenset(options.stop_token_ids) | frozenset(() if options.ignore_eos else model.eos_token_ids),
     )
 
 
 def _gen_length(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, positions: int) -> int:
-    prompt = len(request.prompt.ids)
-    room = positions - prompt
+    fixed = len(request.prompt.ids) + len(request.suffix.ids)
+    name = "prompt and suffix" if request.suffix.ids else "prompt"
+    room = positions - fixed
     if room < 1:
-        _refuse("prompt", f"{prompt} tokens leave no room in the {positions} positions that the model holds")
+        _refuse("prompt", f"{name} of {fixed} tokens leave no room in the {positions} positions that the model holds")
     if not request.options.HasField("gen_length"):
         return min(defaults.gen_length, room)
     if request.options.gen_length > room:
         _refuse(
             "gen_length",
-            f"{request.options.gen_length} behind a prompt of {prompt} tokens is more than the {positions} positions "
+            f"{request.options.gen_length} beside {name} of {fixed} tokens is more than the {positions} positions "
             "that the model holds",
         )
     return request.options.gen_length
@@ -99,32 +133,33 @@ def _block_length(given: pb.DiffusionOptions, defaults: pb.DiffusionOptions, gen
     return given.block_length
 
 
-def _refuse_what_comes_later(request: pb.GenerateRequest) -> None:
-    options = request.options
-    wanted = {
-        "suffix": bool(request.suffix.ids),
-        "cfg_scale": options.cfg_scale != 0,
-        "factor": options.HasField("factor"),
-        "kv_cache": options.kv_cache not in (pb.KV_CACHE_UNSPECIFIED, pb.KV_CACHE_NONE),
-        "remasking": options.remasking > pb.REMASKING_RANDOM,
-        "logit_bias": bool(options.logit_bias),
-        "top_logprobs": options.top_logprobs > 0,
-    }
-    for name, is_wanted in wanted.items():
-        if is_wanted:
-            _refuse(name, "this worker does not support it")
+def _named(name: str, known: Mapping[_Kind, int], number: int) -> _Kind:
+    kind = next((kind for kind, of_kind in known.items() if of_kind == number), None)
+    return kind if kind is not None else _refuse(name, f"{number} is not a value of this field")
 
 
 def _check_ranges(options: pb.DiffusionOptions) -> None:
     for name in ("gen_length", "block_length", "steps", "max_parallel_tokens"):
         if _given(options, name) and getattr(options, name) < 1:
             _refuse(name, "must be at least 1")
-    for name, low, high in (("temperature", 0.0, math.inf), ("top_p", 0.0, 1.0), ("threshold", 0.0, 1.0)):
-        value = getattr(options, name)
-        if _given(options, name) and not (math.isfinite(value) and low <= value <= high):
-            _refuse(name, f"must be a number from {low:g} to {high:g}" if high < math.inf else "must be 0 or more")
+    for name in ("temperature", "cfg_scale", "factor"):
+        if _given(options, name) and not 0 <= getattr(options, name) < math.inf:
+            _refuse(name, "must be a number, 0 or more")
+    for name in ("top_p", "threshold"):
+        if _given(options, name) and not 0 <= getattr(options, name) <= 1:
+            _refuse(name, "must be a number from 0 to 1")
     if options.HasField("top_p") and options.top_p == 0:
         _refuse("top_p", "must be above 0")
+    _check_logit_bias(options)
+    if options.top_logprobs > MAX_TOP_LOGPROBS:
+        _refuse("top_logprobs", f"must be at most {MAX_TOP_LOGPROBS}")
+
+
+def _check_logit_bias(options: pb.DiffusionOptions) -> None:
+    if len(options.logit_bias) > MAX_LOGIT_BIASES:
+        _refuse("logit_bias", f"must not name more than {MAX_LOGIT_BIASES} tokens")
+    if not all(-MAX_BIAS <= bias <= MAX_BIAS for bias in options.logit_bias.values()):
+        _refuse("logit_bias", f"must be numbers from {-MAX_BIAS:g} to {MAX_BIAS:g}")
 
 
 def _check_token_ids(name: str, ids: Iterable[int], vocab_size: int) -> None:

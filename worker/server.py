@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -23,8 +24,10 @@ from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import WorkerSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
-from worker.device import describe
+from worker.device import describe, free_memory
 from worker.engine.engine import Engine
+from worker.engine.kv_cache import affordable_positions
+from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
 from worker.options import defaults_for
@@ -59,8 +62,7 @@ class Worker:
 
     async def start(self) -> str:
         """Listens, and says where. Raises `AddressInUseError`."""
-        await self.health.set("", NOT_SERVING)
-        await self.health.set(SERVICE_NAME, NOT_SERVING)
+        await self._set_health(NOT_SERVING)
         try:
             port = self.server.add_insecure_port(self.settings.listen)
         except RuntimeError as error:
@@ -74,9 +76,11 @@ class Worker:
 
     async def load(self) -> None:
         """Loads the model, runs a first forward pass and turns healthy. Raises `CheckpointError`."""
-        self.service.serving = await asyncio.to_thread(_load, self.settings)
-        await self.health.set("", SERVING)
-        await self.health.set(SERVICE_NAME, SERVING)
+        loop = asyncio.get_running_loop()
+        self.service.serving = await asyncio.to_thread(
+            _load, self.settings, lambda: asyncio.run_coroutine_threadsafe(self._set_health(NOT_SERVING), loop)
+        )
+        await self._set_health(SERVING)
 
     async def drain(self) -> None:
         """Takes no more requests, finishes those that run, and stops."""
@@ -87,6 +91,11 @@ class Worker:
         await self.server.stop(FLUSH_SECONDS)
         if self.service.serving:
             await asyncio.to_thread(self.service.serving.engine.stop)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        """Of the process as a whole and of its service."""
+        await self.health.set("", status)
+        await self.health.set(SERVICE_NAME, status)
 
 
 async def serve(settings: WorkerSettings) -> None:
@@ -127,17 +136,29 @@ def _stop_on_signals() -> asyncio.Event:
     return stopping
 
 
-def _load(settings: WorkerSettings) -> Serving:
+def _load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     checkpoint = Checkpoint.find(settings.model)
     defaults = defaults_for(checkpoint, settings.generation)
     model = load_model(checkpoint, device, dtype)
-    engine = Engine(model, max_running=settings.max_concurrent_requests, max_waiting=settings.max_queued_requests)
+    positions = settings.kv_cache_positions or affordable_positions(
+        model.network.config, dtype, requests=settings.max_concurrent_requests, free_bytes=free_memory(device)
+    )
+    limits = Limits(
+        max_running=settings.max_concurrent_requests,
+        max_waiting=settings.max_queued_requests,
+        max_rows=settings.max_step_rows,
+        positions=positions,
+    )
     try:
+        engine = Engine(model, limits, confidence_dtype=getattr(torch, settings.confidence_dtype), on_broken=on_broken)
         engine.start()
-    except torch.OutOfMemoryError as error:
-        raise CheckpointError(f"{settings.model}: the memory of {device} has no room for a forward pass") from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise CheckpointError(
+            f"{settings.model}: the memory of {device} has no room for a forward pass beside the keys and values of "
+            f"{positions} positions; set kv_cache_positions"
+        ) from error
     return Serving(engine, _info(settings, checkpoint, model, defaults))
 
 

@@ -14,7 +14,7 @@ from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import memory
 from worker.engine.engine import Engine, EngineStoppedError
 from worker.engine.request import CommittedToken, FinishReason, Request, Update
-from worker.engine.scheduler import QueueFullError
+from worker.engine.scheduler import NeverFitsError, QueueFullError
 from worker.options import InvalidRequestError, settle
 
 log = structlog.get_logger(__name__)
@@ -69,10 +69,12 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         try:
             while True:
                 update = await updates.get()
-                if request.report_canvas:
+                if request.report_canvas or request.options.top_logprobs:
                     kept.extend(update.committed)
-                if update.finish_reason in (FinishReason.FAILED, FinishReason.CANCELLED):
-                    await _abort(context, update.finish_reason)
+                if update.finish_reason is FinishReason.FAILED:
+                    await context.abort(grpc.StatusCode.INTERNAL, f"{update.failure}; the worker's log says more")
+                if update.finish_reason is FinishReason.CANCELLED:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
                 yield _update(request, update, kept)
                 if update.finish_reason:
                     return
@@ -122,20 +124,15 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
                 request.prompt.ids[:],
                 options,
                 lambda update: loop.call_soon_threadsafe(updates.put_nowait, update),
+                suffix=request.suffix.ids[:],
                 report_canvas=request.report_canvas,
             )
-        except InvalidRequestError as error:
+        except (InvalidRequestError, NeverFitsError) as error:
             return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except QueueFullError as error:
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except EngineStoppedError as error:
             return await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
-
-
-async def _abort(context: Context, reason: FinishReason) -> None:
-    if reason is FinishReason.FAILED:
-        await context.abort(grpc.StatusCode.INTERNAL, "the forward pass failed; the worker's log says why")
-    await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
 
 
 def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedToken]) -> pb.GenerateUpdate:
@@ -149,7 +146,7 @@ def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedTok
                 output=pb.Tokens(ids=update.canvas[: update.ready]),
                 finish_reason=_FINISH_REASONS[update.finish_reason],
                 usage=pb.Usage(
-                    prompt_tokens=len(request.prompt.ids),
+                    prompt_tokens=len(request.prompt.ids) + len(request.suffix.ids),
                     completion_tokens=update.ready,
                     forward_passes=update.forward_passes,
                 ),
@@ -160,4 +157,10 @@ def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedTok
 
 
 def _token(token: CommittedToken) -> pb.CommittedToken:
-    return pb.CommittedToken(position=token.position, id=token.id, logprob=token.logprob, step=token.step)
+    return pb.CommittedToken(
+        position=token.position,
+        id=token.id,
+        logprob=token.logprob,
+        top=[pb.TokenLogprob(id=one.id, logprob=one.logprob) for one in token.top],
+        step=token.step,
+    )

@@ -18,6 +18,7 @@ from models.demo.conversations import TASKS, Conversation, Writer
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from worker.engine.engine import Engine
+from worker.engine.scheduler import Limits
 from worker.engine.request import Update
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_dtype, load_model
@@ -52,9 +53,9 @@ class Examiner:
         device = torch.device("cpu")
         checkpoint = Checkpoint.find(str(folder))
         self.defaults = defaults_for(checkpoint, GenerationSettings())
-        self.engine = Engine(
-            load_model(checkpoint, device, choose_dtype(dtype, device)), max_running=32, max_waiting=10_000
-        )
+        model = load_model(checkpoint, device, choose_dtype(dtype, device))
+        limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.max_sequence_length)
+        self.engine = Engine(model, limits)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def score(self, conversations: list[Conversation]) -> Score:

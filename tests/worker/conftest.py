@@ -10,9 +10,11 @@ import torch
 
 from worker.engine.engine import Engine
 from worker.engine.request import DecodingOptions, Request, Update
+from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import LoadedModel, load_model
 
+LIMITS = Limits(max_running=16, max_waiting=300, positions=4096, max_rows=512)
 GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
 
 
@@ -40,9 +42,9 @@ Submit = Callable[..., Listener]
 
 @pytest.fixture(scope="session")
 def golden_cases() -> list[dict[str, Any]]:
-    """The reference outputs that a worker without cache and guidance has to reproduce."""
-    cases = json.loads((GOLDEN / "cases.json").read_text())
-    return [case for case in cases if case["cache"] == "none" and case["cfg_scale"] == 0]
+    """The outputs of the published functions that the engine has to reproduce."""
+    cases: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())
+    return cases
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +54,7 @@ def golden_model() -> LoadedModel:
 
 @pytest.fixture
 def engine(golden_model: LoadedModel) -> Iterator[Engine]:
-    engine = Engine(golden_model, max_running=8, max_waiting=200)
+    engine = Engine(golden_model, LIMITS)
     engine.start()
     yield engine
     engine.stop()
@@ -65,7 +67,9 @@ def submit(engine: Engine) -> Submit:
         options.setdefault("block_length", gen_length)
         options.setdefault("steps", gen_length)
         listener = Listener()
-        listener.request = engine.submit("test", prompt, DecodingOptions(**options), listener.updates.put)
+        suffix = options.pop("suffix", ())
+        settled = DecodingOptions(**options)
+        listener.request = engine.submit("test", prompt, settled, listener.updates.put, suffix=suffix)
         return listener
 
     return submit

@@ -7,7 +7,8 @@ import pytest
 
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from worker.engine.request import DecodingOptions
+from worker.decoding.confidence import Remasking
+from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
 from worker.options import InvalidRequestError, defaults_for, settle
@@ -90,14 +91,19 @@ def test_ignore_eos_leaves_the_request_s_own_stop_tokens(golden_model: LoadedMod
         ("threshold", 1.1),
         ("threshold", math.nan),
         ("stop_token_ids", [320]),
-        ("cfg_scale", 1.5),
-        ("factor", 1.0),
-        ("kv_cache", pb.KV_CACHE_DUAL),
-        ("kv_cache", pb.KV_CACHE_PREFIX),
-        ("remasking", pb.REMASKING_MARGIN),
-        ("remasking", pb.REMASKING_ENTROPY),
-        ("logit_bias", {1: 1.0}),
-        ("top_logprobs", 1),
+        ("cfg_scale", -0.5),
+        ("cfg_scale", math.nan),
+        ("cfg_scale", math.inf),
+        ("factor", -1.0),
+        ("factor", math.nan),
+        ("kv_cache", 9),
+        ("remasking", 9),
+        ("logit_bias", {320: 1.0}),
+        ("logit_bias", {1: 101.0}),
+        ("logit_bias", {1: math.nan}),
+        ("logit_bias", {1: -math.inf}),
+        ("logit_bias", dict.fromkeys(range(320), 1.0) | dict.fromkeys(range(1000, 2000), 1.0)),
+        ("top_logprobs", 21),
     ],
 )
 def test_an_option_that_cannot_be_run_is_refused_by_its_name(
@@ -113,6 +119,26 @@ def test_a_prompt_that_cannot_be_run_is_refused(golden_model: LoadedModel, promp
         settled(golden_model, prompt)
 
 
-def test_a_suffix_is_refused(golden_model: LoadedModel) -> None:
-    with pytest.raises(InvalidRequestError, match=r"^suffix: "):
-        settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[1])), DEFAULTS, golden_model)
+def test_prompt_and_suffix_share_the_positions_of_the_model(golden_model: LoadedModel) -> None:
+    request = pb.GenerateRequest(prompt=pb.Tokens(ids=[1] * 300), suffix=pb.Tokens(ids=[2] * 200))
+    assert settle(request, DEFAULTS, golden_model).gen_length == 12
+    request.options.gen_length = 13
+    with pytest.raises(InvalidRequestError, match=r"^gen_length: 13 beside prompt and suffix of 500 tokens"):
+        settle(request, DEFAULTS, golden_model)
+    with pytest.raises(InvalidRequestError, match=r"^suffix: token id 320"):
+        settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[320])), DEFAULTS, golden_model)
+
+
+def test_a_rule_of_the_request_ends_that_of_the_defaults(golden_model: LoadedModel) -> None:
+    options = settled(golden_model, factor=0.5)
+    assert (options.threshold, options.factor) == (None, 0.5)
+    assert settled(golden_model, steps=8).factor is None
+
+
+def test_names_on_the_wire_are_those_of_the_engine(golden_model: LoadedModel) -> None:
+    for name in ("none", "prefix", "dual"):
+        wire = pb.KvCache.Value(f"KV_CACHE_{name.upper()}")
+        assert settled(golden_model, kv_cache=wire).kv_cache is KvCache(name)
+    for name in ("low_confidence", "random", "margin", "entropy"):
+        wire = pb.Remasking.Value(f"REMASKING_{name.upper()}")
+        assert settled(golden_model, remasking=wire).remasking is Remasking(name)

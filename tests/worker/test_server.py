@@ -72,6 +72,8 @@ def cases_as_requests(cases: list[dict[str, Any]]) -> Iterator[tuple[pb.Generate
             block_length=case["block_length"],
             steps=case["steps"],
             threshold=case["threshold"],
+            cfg_scale=case["cfg_scale"],
+            kv_cache=pb.KvCache.Value(f"KV_CACHE_{case['cache'].upper()}"),
             ignore_eos=True,
         )
         yield pb.GenerateRequest(prompt=pb.Tokens(ids=case["prompt_ids"]), options=options), case["output_ids"]

@@ -1,19 +1,37 @@
 """Which: how sure the model is of the token chosen at each masked position."""
 
+from enum import Enum
+
 import torch
 from torch import Tensor
 
+from worker.decoding.knobs import Knobs
 from worker.decoding.randomness import Stream, uniform
-from worker.decoding.sampling import SamplingKnobs
 
 
-def log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Natural log of the clean softmax of float32 `logits` `[rows, vocabulary]` at `tokens`: float32 `[rows]`."""
-    # Not `logits - logits.logsumexp()`: the difference of two large numbers makes all that is nearly certain equal.
-    return logits.log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
+class Remasking(Enum):
+    """What a step calls sure, and so commits first."""
+
+    LOW_CONFIDENCE = "low_confidence"  # the probability of the chosen token
+    RANDOM = "random"  # a uniform number
+    MARGIN = "margin"  # the gap between the probabilities of the two likeliest tokens
+    ENTROPY = "entropy"  # exp(-entropy): 1 where all probability is on one token
 
 
-def confidence(log_probabilities: Tensor, at_random: Tensor, knobs: SamplingKnobs) -> Tensor:
-    """Float64 `[rows]`: the probability of the chosen token, or a uniform number for the rows that are `at_random`."""
-    drawn = uniform(Stream.REMASKING, knobs.seeds, knobs.positions, knobs.steps, columns=1).squeeze(1)
-    return torch.where(at_random, drawn, log_probabilities.double().exp())
+def confidence(log_probabilities: Tensor, tokens: Tensor, knobs: Knobs) -> Tensor:
+    """Float64 `[rows]`, from 0 to 1, of the clean `log_probabilities` `[rows, vocabulary]` and the chosen `tokens`.
+
+    Entropy is told as exp(-entropy), in the same order, so that a threshold means something for it too.
+    """
+    sure = log_probabilities.gather(1, tokens[:, None]).squeeze(1).double().exp()
+    if knobs.by_margin is not None:
+        first, second = log_probabilities[knobs.by_margin].topk(2).values.double().exp().unbind(1)
+        sure[knobs.by_margin] = first - second
+    if knobs.by_entropy is not None:
+        entropy = torch.special.entr(log_probabilities[knobs.by_entropy].exp()).sum(-1)
+        sure[knobs.by_entropy] = entropy.double().neg().exp()
+    if knobs.at_random is not None:
+        rows = knobs.at_random
+        drawn = uniform(Stream.REMASKING, knobs.seeds[rows], knobs.positions[rows], knobs.steps[rows], columns=1)
+        sure[rows] = drawn.squeeze(1)
+    return sure

@@ -1,55 +1,31 @@
 """What: the token that each masked position would take."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from worker.decoding.knobs import Knobs
 from worker.decoding.randomness import Stream, uniform
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingKnobs:
-    """One value per row, each `[rows]`: float64 `temperature` and `top_p`, int64 all others."""
-
-    temperature: Tensor
-    top_p: Tensor
-    top_k: Tensor
-    seeds: Tensor
-    positions: Tensor
-    steps: Tensor
-
-    def of(self, rows: Tensor | slice) -> "SamplingKnobs":
-        return SamplingKnobs(
-            temperature=self.temperature[rows],
-            top_p=self.top_p[rows],
-            top_k=self.top_k[rows],
-            seeds=self.seeds[rows],
-            positions=self.positions[rows],
-            steps=self.steps[rows],
-        )
-
-
-def choose_tokens(logits: Tensor, mask_token_id: int, knobs: SamplingKnobs) -> Tensor:
-    """Int64 `[rows]`: the argmax of float32 `logits` `[rows, vocabulary]`, or a sample if the temperature is above 0.
+def choose_tokens(logits: Tensor, knobs: Knobs) -> Tensor:
+    """Int64 `[rows]`: the argmax of `logits` `[rows, vocabulary]`, or a sample if the temperature is above 0.
 
     A sample is the argmax after Gumbel noise (LLaDA's `add_gumbel_noise`), in float64, since float32 noise favours
     likely tokens.
-    The mask token is never chosen.
     """
-    allowed = logits.clone()
-    allowed[:, mask_token_id] = -torch.inf
-    chosen = allowed.argmax(-1)
-    sampled = knobs.temperature.nonzero().flatten()
-    if len(sampled):
-        chosen[sampled] = _sample(allowed[sampled].double(), knobs.of(sampled))
+    chosen = logits.argmax(-1)
+    if knobs.sampled is not None:
+        chosen[knobs.sampled] = _sample(logits[knobs.sampled].double(), knobs, knobs.sampled)
     return chosen
 
 
-def _sample(logits: Tensor, knobs: SamplingKnobs) -> Tensor:
-    scaled = logits / knobs.temperature[:, None]
-    scaled = scaled.masked_fill(~_nucleus(scaled, knobs.top_p, knobs.top_k), -torch.inf)
-    noise = uniform(Stream.TOKEN, knobs.seeds, knobs.positions, knobs.steps, logits.shape[1])
+def _sample(logits: Tensor, knobs: Knobs, rows: Tensor) -> Tensor:
+    scaled = logits / knobs.temperature[rows, None]
+    if knobs.filtered is not None:
+        filtered = rows[knobs.filtered]
+        kept = _nucleus(scaled[knobs.filtered], knobs.top_p[filtered], knobs.top_k[filtered])
+        scaled[knobs.filtered] = scaled[knobs.filtered].masked_fill(~kept, -torch.inf)
+    noise = uniform(Stream.TOKEN, knobs.seeds[rows], knobs.positions[rows], knobs.steps[rows], logits.shape[1])
     return (scaled - torch.log(-torch.log(noise))).argmax(-1)
 
 

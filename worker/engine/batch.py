@@ -1,107 +1,143 @@
-"""One forward pass's worth of requests: their rows packed one behind the other, their knobs as columns."""
+"""One forward pass's worth of requests: their rows packed one behind the other, their options as columns.
+
+A row is a position of a canvas. The span of positions that a request's next pass runs over is a run of rows; with
+guidance there is a second run, the unconditional twin's. All is laid out on the host, whole arrays at a time, and
+travels to the device in a few copies.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from worker.decoding.randomness import signed
-from worker.decoding.sampling import SamplingKnobs
+from worker.decoding.knobs import Knobs
+from worker.engine.columns import Array, Columns, on_device, those
 from worker.engine.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Rows `start` to `end` of the batch, which attend to `length` positions of the arena from `first` on."""
+
+    start: int
+    end: int
+    first: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Masked positions `start` to `end`, few enough for their logits to be held at once.
+
+    `twins` are the hidden states of the unconditional twins of the rows `guided`, int64, with float32 `scales`.
+    """
+
+    start: int
+    end: int
+    knobs: Knobs
+    guided: Tensor | None
+    twins: slice
+    scales: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Packed rows of `requests`, and which of the rows are masked positions of an active block.
+    """The rows of `requests`, and which of them are masked positions of an active block.
 
-    Shapes: `token_ids` and `positions` `[rows]`; `masked_rows`, `owners` (index of the request) and `places` (index
-    among its masked positions) `[masked]`, as are the columns of `knobs`; `quotas`, `thresholds`, `at_random`
-    `[requests]`.
+    Int64 `token_ids`, `positions` of the canvas and `places` in the arena, each `[rows]`. `wanted` are the rows whose
+    hidden states are read: those of the masked positions, then those of the unconditional twins. `owners` and `columns`
+    say of each masked position whose it is (the index of the request) and its number among those of its request;
+    `quotas`, `thresholds` and `factors` are `[requests]`.
     """
 
     requests: Sequence[Request]
-    lengths: list[int]
+    runs: Sequence[Run]
     token_ids: Tensor
     positions: Tensor
-    masked_rows: Tensor
-    owners: Tensor
     places: Tensor
-    knobs: SamplingKnobs
+    wanted: Tensor
+    chunks: Sequence[Chunk]
+    owners: Tensor
+    columns: Tensor
     quotas: Tensor
     thresholds: Tensor
-    at_random: Tensor
+    factors: Tensor
 
     @classmethod
-    def pack(cls, requests: Sequence[Request], device: torch.device) -> "Batch":
-        """Few, large copies to the device: everything of one kind travels together."""
-        lengths = [request.length for request in requests]
-        token_ids = [token for one in requests for token in (*one.prompt, *one.generated)]
-        positions = [position for length in lengths for position in range(length)]
-        token_ids, positions = torch.tensor([token_ids, positions]).to(device)
-        owners, places, generated, rows = torch.tensor(list(zip(*_masked(requests), strict=True))).to(device)
+    def pack(cls, requests: Sequence[Request], device: torch.device, *, rows_at_once: int) -> "Batch":
+        """Lays out the next pass of `requests`, with chunks of at most `rows_at_once` masked positions."""
+        runs, rows, wanted = _rows(requests)
+        counts = [len(request.masked) for request in requests]
+        owners = np.repeat(np.arange(len(requests)), counts)
+        columns = np.concatenate([np.arange(count) for count in counts])
+        token_ids, positions, places = on_device(device, rows)
+        owners_there, columns_there = on_device(device, np.stack([owners, columns]))
         options = [request.options for request in requests]
-        seeds, steps, top_k, quotas, at_random = torch.tensor(
-            [
-                [signed(one.seed) for one in options],
-                [request.forward_passes for request in requests],
-                [one.top_k for one in options],
-                [request.quota for request in requests],
-                [one.random_remasking for one in options],
-            ]
-        ).to(device)
-        temperature, top_p, thresholds = torch.tensor(
-            [
-                [one.temperature for one in options],
-                [one.top_p for one in options],
-                [torch.nan if one.threshold is None else one.threshold for one in options],
-            ],
-            dtype=torch.float64,
-        ).to(device)
+        rules = [(_number(one.threshold), _number(one.factor)) for one in options]
+        thresholds, factors = on_device(device, np.array(rules, dtype=np.float64).T)
         return cls(
             requests=requests,
-            lengths=lengths,
+            runs=runs,
             token_ids=token_ids,
             positions=positions,
-            masked_rows=rows,
-            owners=owners,
             places=places,
-            knobs=SamplingKnobs(
-                temperature=temperature[owners],
-                top_p=top_p[owners],
-                top_k=top_k[owners],
-                seeds=seeds[owners],
-                positions=generated,
-                steps=steps[owners],
-            ),
-            quotas=quotas,
+            wanted=on_device(device, wanted),
+            chunks=list(_chunks(requests, owners, device, rows_at_once)),
+            owners=owners_there,
+            columns=columns_there,
+            quotas=on_device(device, np.array([request.quota for request in requests])),
             thresholds=thresholds,
-            at_random=at_random.bool(),
+            factors=factors,
         )
-
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Full attention of every request within itself; see `worker.models.llada.Attend` for the shapes."""
-        del layer
-        attended = []
-        for own in zip(*(torch.split(rows, self.lengths) for rows in (queries, keys, values)), strict=True):
-            query, key, value = (rows.transpose(0, 1)[None] for rows in own)
-            heads = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)
-            attended.append(heads[0].transpose(0, 1))
-        return torch.cat(attended)
 
     def by_request(self, values: Tensor, absent: float) -> Tensor:
         """`[masked]` values as `[requests, width]`, a line per request, `absent` behind its last masked position."""
         width = max(len(request.masked) for request in self.requests)
         spread = values.new_full((len(self.requests), width), absent)
-        spread[self.owners, self.places] = values
+        spread[self.owners, self.columns] = values
         return spread
 
 
-def _masked(requests: Sequence[Request]) -> Iterator[tuple[int, int, int, int]]:
-    """Owner, place, generated position and row of every masked position of an active block."""
-    first_row = 0
-    for owner, request in enumerate(requests):
-        for place, position in enumerate(request.masked):
-            yield owner, place, position, first_row + len(request.prompt) + position
-        first_row += request.length
+def _rows(requests: Sequence[Request]) -> tuple[list[Run], Array, Array]:
+    """The runs, their rows (token ids, positions, places), and the rows whose hidden states are wanted."""
+    runs: list[Run] = []
+    rows: list[Array] = []
+    masked: list[Array] = []
+    twins: list[Array] = []
+    end = 0
+    for request in requests:
+        positions = np.arange(*request.span)
+        wanted = request.masked + (len(request.prompt) - request.span[0])
+        for number, canvas in enumerate(request.canvases):
+            start, end = end, end + len(positions)
+            first = request.slot.start + number * request.length
+            runs.append(Run(start, end, first, request.length))
+            rows.append(np.stack([canvas[positions], positions, positions + first]))
+            (twins if number else masked).append(wanted + start)
+    return runs, np.concatenate(rows, axis=1), np.concatenate(masked + twins)
+
+
+def _chunks(requests: Sequence[Request], owners: Array, device: torch.device, rows_at_once: int) -> Iterator[Chunk]:
+    """The masked positions in chunks, each with the options that decide about it."""
+    scales = np.array([request.options.cfg_scale for request in requests], dtype=np.float32)[owners]
+    columns = Columns(requests, owners)
+    twin = len(owners)
+    for start in range(0, len(owners), rows_at_once):
+        end = min(start + rows_at_once, len(owners))
+        guided = np.flatnonzero(scales[start:end])
+        twins = slice(twin, twin + len(guided))
+        twin = twins.stop
+        yield Chunk(
+            start=start,
+            end=end,
+            knobs=columns.knobs(start, end, device),
+            guided=those(device, guided),
+            twins=twins,
+            scales=on_device(device, scales[start:end][guided]),
+        )
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -1,29 +1,22 @@
 """The loop that denoises: one thread, one forward pass after the other, for all running requests at once."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 import torch
-from torch import Tensor
 
-from worker.decoding.commit import choose_positions
-from worker.decoding.confidence import confidence, log_probability
-from worker.decoding.sampling import SamplingKnobs, choose_tokens
-from worker.engine.batch import Batch
-from worker.engine.request import CommittedToken, DecodingOptions, FinishReason, Publish, Request, Update
-from worker.engine.scheduler import Scheduler
+from worker.engine.denoiser import Denoiser
+from worker.engine.request import DecodingOptions, FinishReason, Publish, Request
+from worker.engine.scheduler import Limits, Scheduler
 from worker.models.loading import LoadedModel
 
 log = structlog.get_logger(__name__)
 
-# Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
-LOGITS_AT_ONCE = 1 << 24
-
 
 class EngineStoppedError(Exception):
-    """The engine takes no more requests."""
+    """The engine takes no more requests: it was stopped, or its device is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +25,37 @@ class EngineStats:
 
     running_requests: int
     queued_requests: int
+    kv_positions_used: int
     forward_passes: int
     committed_tokens: int
     finished_requests: int
     cancelled_requests: int
+    failed_requests: int
 
 
 class Engine:
     """Takes requests from any thread, and tells each of them step by step what was committed.
 
     `publish` is called on the engine's thread and must not block. A request that nobody wants any more is given to
-    `cancel`; it leaves before the next step.
+    `cancel`; it leaves before the next step. A step that fails ends the requests that took part in it; if the device
+    can then not even run a single row, all others end too and `on_broken` is called, on the engine's thread.
     """
 
-    def __init__(self, model: LoadedModel, *, max_running: int, max_waiting: int) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        limits: Limits,
+        *,
+        confidence_dtype: torch.dtype = torch.float32,
+        on_broken: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Allocates keys and values for `limits.positions`. Raises what the device raises if it has no room for them."""
         self.model = model
-        self._scheduler = Scheduler(max_running, max_waiting)
+        self._denoiser = Denoiser(model, limits.positions, confidence_dtype)
+        self._on_broken = on_broken
+        self._scheduler = Scheduler(limits)
         self._changed = threading.Condition()
-        self._stopping = False
+        self._closed_because = ""
         self._forward_passes = 0
         self._committed_tokens = 0
         self._finished: dict[FinishReason, int] = dict.fromkeys(FinishReason, 0)
@@ -57,8 +63,7 @@ class Engine:
 
     def start(self) -> None:
         """Runs one forward pass to warm the device up, then waits for requests."""
-        options = DecodingOptions(gen_length=1, block_length=1, steps=1)
-        self._step([Request("warm-up", [], options, self.model.mask_token_id, lambda _: None)])
+        self._denoiser.probe()
         self._thread.start()
 
     def submit(
@@ -68,13 +73,14 @@ class Engine:
         options: DecodingOptions,
         publish: Publish,
         *,
+        suffix: Sequence[int] = (),
         report_canvas: bool = False,
     ) -> Request:
-        """Queues a request. Raises `QueueFullError` or `EngineStoppedError`."""
-        request = Request(request_id, prompt, options, self.model.mask_token_id, publish, report_canvas)
+        """Queues a request. Raises `NeverFitsError`, `QueueFullError` or `EngineStoppedError`."""
+        request = Request(request_id, prompt, suffix, options, self.model.mask_token_id, publish, report_canvas)
         with self._changed:
-            if self._stopping:
-                raise EngineStoppedError("the worker is stopping")
+            if self._closed_because:
+                raise EngineStoppedError(self._closed_because)
             self._scheduler.add(request)
             self._changed.notify()
         return request
@@ -86,11 +92,7 @@ class Engine:
 
     def stop(self) -> None:
         """Ends the loop after the step under way; what still runs is cancelled."""
-        with self._changed:
-            self._stopping = True
-            for request in (*self._scheduler.running, *self._scheduler.waiting):
-                request.cancelled = True
-            self._changed.notify()
+        self._close("the worker is stopping")
         if self._thread.is_alive():
             self._thread.join()
 
@@ -99,20 +101,21 @@ class Engine:
             return EngineStats(
                 running_requests=len(self._scheduler.running),
                 queued_requests=len(self._scheduler.waiting),
+                kv_positions_used=self._scheduler.slots.used,
                 forward_passes=self._forward_passes,
                 committed_tokens=self._committed_tokens,
                 finished_requests=self._finished[FinishReason.STOP] + self._finished[FinishReason.LENGTH],
                 cancelled_requests=self._finished[FinishReason.CANCELLED],
+                failed_requests=self._finished[FinishReason.FAILED],
             )
 
     def _run(self) -> None:
         while (requests := self._next_requests()) is not None:
             try:
-                updates = self._step(requests)
-            except Exception:
+                updates = self._denoiser.step(requests)
+            except Exception as error:
                 log.exception("step failed", requests=[request.request_id for request in requests])
-                for request in requests:
-                    request.failed = True
+                self._recover(requests, error)
                 continue
             with self._changed:
                 self._forward_passes += 1
@@ -129,42 +132,31 @@ class Engine:
                     self._finished[reason] += 1
                 requests = self._scheduler.schedule()
                 if not requests and not over:
-                    if self._stopping:
+                    if self._closed_because:
                         return None
                     self._changed.wait()
             for request, reason in over:
-                request.publish(request.update((), reason))
+                request.publish(request.update(reason=reason))
             if requests:
                 return requests
 
-    @torch.inference_mode()
-    def _step(self, requests: list[Request]) -> list[Update]:
-        """One forward pass: what each request commits."""
-        batch = Batch.pack(requests, self.model.device)
-        hidden = self.model.network(batch.token_ids, batch.positions, batch.attend)
-        tokens, log_probabilities = self._predict(hidden[batch.masked_rows], batch.knobs)
-        confidences = confidence(log_probabilities, batch.at_random[batch.owners], batch.knobs)
-        chosen = choose_positions(batch.by_request(confidences, -torch.inf), batch.quotas, batch.thresholds)
-        return self._commit(batch, chosen[batch.owners, batch.places], tokens, log_probabilities)
+    def _recover(self, requests: Sequence[Request], error: Exception) -> None:
+        """Gives up the requests of a failed step, and all others if no step can succeed any more."""
+        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        for request in requests:
+            request.failure = "the device ran out of memory" if out_of_memory else "the forward pass failed"
+        try:
+            if self.model.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._denoiser.probe()
+        except Exception:
+            log.exception("the device is broken; no more requests are served")
+            self._close("the worker's device is broken")
+            self._on_broken()
 
-    def _predict(self, hidden: Tensor, knobs: SamplingKnobs) -> tuple[Tensor, Tensor]:
-        """The token and its log probability for each of the `hidden` rows, a chunk of logits at a time."""
-        predicted = []
-        size = max(1, LOGITS_AT_ONCE // self.model.network.config.embedding_size)
-        for start in range(0, len(hidden), size):
-            rows = slice(start, start + size)
-            logits = self.model.network.logits(hidden[rows]).float()
-            tokens = choose_tokens(logits, self.model.mask_token_id, knobs.of(rows))
-            predicted.append((tokens, log_probability(logits, tokens)))
-        tokens, log_probabilities = (torch.cat(chunks) for chunks in zip(*predicted, strict=True))
-        return tokens, log_probabilities
-
-    def _commit(self, batch: Batch, chosen: Tensor, tokens: Tensor, log_probabilities: Tensor) -> list[Update]:
-        """Brings one step's decisions to the host and writes them onto the canvases."""
-        commits: list[list[CommittedToken]] = [[] for _ in batch.requests]
-        columns = (batch.owners, batch.knobs.positions, tokens, log_probabilities, batch.knobs.steps)
-        for owner, position, token, logprob, step in zip(*(column[chosen].tolist() for column in columns), strict=True):
-            commits[owner].append(CommittedToken(position, token, logprob, step + 1))
-        for request, own in zip(batch.requests, commits, strict=True):
-            request.commit(own)
-        return [request.update(own) for request, own in zip(batch.requests, commits, strict=True)]
+    def _close(self, reason: str) -> None:
+        with self._changed:
+            self._closed_because = self._closed_because or reason
+            for request in (*self._scheduler.running, *self._scheduler.waiting):
+                request.cancelled = True
+            self._changed.notify()

@@ -1,10 +1,25 @@
-"""One request on its way through the engine: its canvas, its block, its step, its quota."""
+"""One request on its way through the engine: its canvas, its block, its step, its quota, its slot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.decoding.confidence import Remasking
 from worker.decoding.schedule import block_bounds, quota, steps_of_block
+from worker.engine.kv_cache import NO_SLOT, Slot
+
+Positions = NDArray[np.int64]
+
+
+class KvCache(Enum):
+    """What is kept of a block's first forward pass, which runs over the whole canvas, for its later ones."""
+
+    NONE = "none"
+    PREFIX = "prefix"  # keys and values before the block; later passes run block and all behind it
+    DUAL = "dual"  # those behind the block too; later passes run the block alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +33,14 @@ class DecodingOptions:
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
-    random_remasking: bool = False
+    cfg_scale: float = 0.0
+    remasking: Remasking = Remasking.LOW_CONFIDENCE
+    kv_cache: KvCache = KvCache.NONE
     threshold: float | None = None
+    factor: float | None = None
     max_parallel_tokens: int | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    top_logprobs: int = 0
     end_token_ids: frozenset[int] = frozenset()
 
 
@@ -32,6 +52,14 @@ class FinishReason(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token and the natural log of its probability."""
+
+    id: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
 class CommittedToken:
     """A generated position that a step filled in for good; `step` is the request's forward pass, from 1."""
 
@@ -39,6 +67,7 @@ class CommittedToken:
     id: int
     logprob: float
     step: int
+    top: Sequence[TokenLogprob] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +75,7 @@ class Update:
     """What one step did to one request; the last one commits nothing and says why it is the last.
 
     `ready` positions from the first are there for good; `canvas` is the generated span, in the last update and where
-    the request wants to see it.
+    the request wants to see it. `failure` says what went wrong.
     """
 
     committed: Sequence[CommittedToken]
@@ -54,6 +83,7 @@ class Update:
     forward_passes: int
     canvas: Sequence[int] = ()
     finish_reason: FinishReason | None = None
+    failure: str = ""
 
 
 Publish = Callable[[Update], object]
@@ -63,41 +93,83 @@ Publish = Callable[[Update], object]
 class Request:
     """The state of one request; only the engine's thread changes it, but for `cancelled`.
 
-    Positions are counted from the first generated one. `masked` holds those of the active block that are still masked.
+    The first row of `canvases` is prompt, generated span and suffix; with guidance, the second is its unconditional
+    twin, in which all that is given is masked. `masked` holds the positions of the active block that are still masked,
+    counted like `ready` from the first generated one.
     """
 
     request_id: str
     prompt: Sequence[int]
+    suffix: Sequence[int]
     options: DecodingOptions
     mask_token_id: int
     publish: Publish
     report_canvas: bool = False
     cancelled: bool = False
-    failed: bool = False
+    failure: str = ""
     block: int = 0
     step: int = 0
     forward_passes: int = 0
     ready: int = 0
-    generated: list[int] = field(init=False)
-    masked: list[int] = field(init=False)
+    last_scheduled: int = 0
+    slot: Slot = NO_SLOT
+    canvases: Positions = field(init=False)
+    masked: Positions = field(init=False)
     _blocks: list[tuple[int, int]] = field(init=False)
     _masked_at_start: int = field(init=False)
+    _stops: Positions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.generated = [self.mask_token_id] * self.options.gen_length
+        masks = [self.mask_token_id] * self.options.gen_length
+        canvas = np.array([*self.prompt, *masks, *self.suffix], dtype=np.int64)
+        twins = [np.full_like(canvas, self.mask_token_id)] if self.options.cfg_scale else []
+        self.canvases = np.stack([canvas, *twins])
         self._blocks = block_bounds(self.options.gen_length, self.options.block_length)
+        self._stops = np.array([*self.options.end_token_ids, self.mask_token_id], dtype=np.int64)
         self._start_block(0)
 
     @property
     def length(self) -> int:
         """Positions of the whole canvas."""
-        return len(self.prompt) + len(self.generated)
+        return len(self.canvases[0])
+
+    @property
+    def generated(self) -> Positions:
+        """The generated span, masks included."""
+        return self.canvases[0, len(self.prompt) :][: self.options.gen_length]
+
+    @property
+    def runs_whole(self) -> bool:
+        """Whether the next pass runs over the whole canvas: a block's first one, or any without a cache."""
+        return self.step == 0 or self.options.kv_cache is KvCache.NONE
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Start and end of the canvas positions that the next pass runs over."""
+        if self.runs_whole:
+            return 0, self.length
+        start, end = (len(self.prompt) + bound for bound in self._blocks[self.block])
+        return start, self.length if self.options.kv_cache is KvCache.PREFIX else end
+
+    @property
+    def rows(self) -> int:
+        """Rows that the next pass adds to its batch."""
+        start, end = self.span
+        return len(self.canvases) * (end - start)
+
+    @property
+    def most_cached_rows(self) -> int:
+        """The most rows of any pass that reuses keys and values: those of the first block."""
+        if self.options.kv_cache is KvCache.NONE:
+            return 0
+        whole = self.options.kv_cache is KvCache.PREFIX
+        return len(self.canvases) * (self.length - len(self.prompt) if whole else self.options.block_length)
 
     @property
     def quota(self) -> int:
         """The most positions that the next step may commit."""
         limit = self.options.max_parallel_tokens or self.options.gen_length
-        if self.options.threshold is not None:
+        if self.options.threshold is not None or self.options.factor is not None:
             return limit
         steps = steps_of_block(self.options.steps, len(self._blocks), self.block)
         return min(limit, quota(self._masked_at_start, steps, self.step))
@@ -105,7 +177,7 @@ class Request:
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the request is over; none while it is not."""
-        if self.failed:
+        if self.failure:
             return FinishReason.FAILED
         if self.cancelled:
             return FinishReason.CANCELLED
@@ -113,31 +185,31 @@ class Request:
             return FinishReason.LENGTH
         return FinishReason.STOP if self.generated[self.ready] in self.options.end_token_ids else None
 
-    def commit(self, tokens: Sequence[CommittedToken]) -> None:
+    def commit(self, tokens: Sequence[CommittedToken]) -> Update:
         """Takes what a step committed, and moves on to the next step that has something to do."""
         self.forward_passes += 1
         self.step += 1
         # Every step commits something, unless the logits are not numbers; then no step ever would.
-        self.failed = not tokens
-        for token in tokens:
-            self.generated[token.position] = token.id
-        self.masked = [position for position in self.masked if self.generated[position] == self.mask_token_id]
+        self.failure = "" if tokens else "the model's logits are not numbers"
+        positions = [token.position for token in tokens]
+        self.canvases[:, len(self.prompt) + np.array(positions, dtype=np.int64)] = [token.id for token in tokens]
+        self.masked = self.masked[self.generated[self.masked] == self.mask_token_id]
         self._advance_ready()
-        if not self.masked and self.block + 1 < len(self._blocks):
+        if not len(self.masked) and self.block + 1 < len(self._blocks):
             self._start_block(self.block + 1)
+        return self.update(tokens)
 
-    def update(self, committed: Sequence[CommittedToken], reason: FinishReason | None = None) -> Update:
+    def update(self, committed: Sequence[CommittedToken] = (), reason: FinishReason | None = None) -> Update:
         """What to publish after a step, or at the end."""
-        canvas = tuple(self.generated) if reason or self.report_canvas else ()
-        return Update(committed, self.ready, self.forward_passes, canvas, reason)
+        canvas = tuple(self.generated.tolist()) if reason or self.report_canvas else ()
+        return Update(committed, self.ready, self.forward_passes, canvas, reason, self.failure if reason else "")
 
     def _start_block(self, block: int) -> None:
         self.block, self.step = block, 0
-        self.masked = list(range(*self._blocks[block]))
+        self.masked = np.arange(*self._blocks[block])
         self._masked_at_start = len(self.masked)
 
     def _advance_ready(self) -> None:
         """Moves the frontier up to the first mask or, if it comes first, to the end token."""
-        stops = self.options.end_token_ids | {self.mask_token_id}
-        while self.ready < len(self.generated) and self.generated[self.ready] not in stops:
-            self.ready += 1
+        stops = np.isin(self.generated[self.ready :], self._stops)
+        self.ready += int(stops.argmax()) if stops.any() else len(stops)

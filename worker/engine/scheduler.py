@@ -1,7 +1,16 @@
-"""Who runs next: first come, first served, up to a number of requests at once."""
+"""Who runs next, and what a step may cost.
+
+Requests are admitted first come, first served, when there is a place and a slot for them; nobody overtakes. Every
+step then runs all requests that are in the middle of a block, for their passes are short, and as many passes over whole
+canvases as the bound on rows leaves room for: those that have waited longest first, and one in any case. So a step has
+at most `max_rows` rows or, where that is more, one whole canvas beside the short passes, however many and however long
+the requests are. No request waits for more steps than there are others whose turn is before its own.
+"""
 
 from collections import deque
+from dataclasses import dataclass
 
+from worker.engine.kv_cache import NO_SLOT, Slots
 from worker.engine.request import FinishReason, Request
 
 
@@ -9,32 +18,82 @@ class QueueFullError(Exception):
     """So many requests wait already that one more is refused."""
 
 
+class NeverFitsError(Exception):
+    """A request that is larger than the whole KV cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many requests run and wait, rows of one forward pass, and positions that the KV cache holds."""
+
+    max_running: int
+    max_waiting: int
+    positions: int
+    max_rows: int = 2048
+
+
 class Scheduler:
     """Requests that wait and requests that run. Not thread-safe: the engine locks."""
 
-    def __init__(self, max_running: int, max_waiting: int) -> None:
-        self.max_running = max_running
-        self.max_waiting = max_waiting
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.slots = Slots(limits.positions)
         self.running: list[Request] = []
         self.waiting: deque[Request] = deque()
+        self._steps = 0
 
     def add(self, request: Request) -> None:
-        """Raises `QueueFullError` if the request can neither run at once nor wait."""
-        free = max(0, self.max_running - len(self.running))
-        if len(self.waiting) >= self.max_waiting + free:
+        """Raises `NeverFitsError`, or `QueueFullError` if the request can neither run at once nor wait."""
+        if request.canvases.size > self.limits.positions:
+            twice = " twice, for its guidance" if len(request.canvases) > 1 else ""
+            raise NeverFitsError(
+                f"gen_length: prompt, generated span and suffix take {request.length} positions{twice}; "
+                f"this worker's KV cache holds {self.limits.positions}"
+            )
+        free = max(0, self.limits.max_running - len(self.running))
+        if len(self.waiting) >= self.limits.max_waiting + free:
             raise QueueFullError(f"{len(self.waiting)} requests are waiting; no more are taken")
         self.waiting.append(request)
 
     def schedule(self) -> list[Request]:
-        """Fills free places from the queue; the requests of the next step."""
-        while self.waiting and len(self.running) < self.max_running:
-            self.running.append(self.waiting.popleft())
-        return list(self.running)
+        """Admits what can be admitted; the requests of the next step."""
+        self._admit()
+        self._steps += 1
+        chosen = [request for request in self.running if not request.runs_whole]
+        rows = sum(request.rows for request in chosen)
+        whole = [request for request in self.running if request.runs_whole]
+        for turn, request in enumerate(sorted(whole, key=lambda request: request.last_scheduled)):
+            if turn > 0 and rows + request.rows > self.limits.max_rows:
+                break
+            chosen.append(request)
+            rows += request.rows
+        for request in chosen:
+            request.last_scheduled = self._steps
+        return chosen
 
     def take_finished(self) -> list[tuple[Request, FinishReason]]:
-        """Takes out every request that is over, running or waiting, and says why it is."""
+        """Takes out every request that is over, running or waiting, frees its slot, and says why it is."""
         over = [(request, reason) for request in (*self.running, *self.waiting) if (reason := request.finish_reason)]
         gone = {request for request, _ in over}
+        for request in gone:
+            if request.slot != NO_SLOT:
+                self.slots.free(request.slot)
         self.running = [request for request in self.running if request not in gone]
         self.waiting = deque(request for request in self.waiting if request not in gone)
         return over
+
+    def _admit(self) -> None:
+        while self.waiting and len(self.running) < self.limits.max_running:
+            if not self._leaves_room(self.waiting[0]):
+                return
+            slot = self.slots.take(self.waiting[0].canvases.size)
+            if slot is None:
+                return
+            request = self.waiting.popleft()
+            request.slot = slot
+            self.running.append(request)
+
+    def _leaves_room(self, request: Request) -> bool:
+        """Whether the short passes of all, should they fall into one step, stay within the bound on rows."""
+        own, others = request.most_cached_rows, sum(other.most_cached_rows for other in self.running)
+        return not own or not others or own + others <= self.limits.max_rows

@@ -15,6 +15,8 @@ from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.models.projection import Product, Projection, packed
+
 WEIGHT_PREFIX = "model.transformer."
 
 # What this architecture computes one way only; a key that is absent or null means the same.
@@ -108,19 +110,17 @@ class RmsNorm(nn.Module):
 class Rotary:
     """Rotary position embedding of one forward pass: the same angles for every layer."""
 
-    def __init__(self, positions: Tensor, config: LladaConfig) -> None:
+    def __init__(self, positions: Tensor, config: LladaConfig, dtype: torch.dtype) -> None:
         exponents = torch.arange(0, config.head_dim, 2, device=positions.device).float() / config.head_dim
-        angles = positions[:, None].float() * (1.0 / config.rope_theta**exponents)
-        angles = torch.cat((angles, angles), dim=-1)[:, None, :]
-        self._cos, self._sin = angles.cos(), angles.sin()
-        self._full_precision = config.rope_full_precision
+        angles = (positions[:, None].float() * (1.0 / config.rope_theta**exponents))[:, None, :]
+        self._dtype = torch.float32 if config.rope_full_precision else dtype
+        self._cos, self._sin = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
 
     def __call__(self, heads: Tensor) -> Tensor:
         """Rotates `[rows, heads, head_dim]`."""
-        dtype = torch.float32 if self._full_precision else heads.dtype
-        exact, cos, sin = heads.to(dtype), self._cos.to(dtype), self._sin.to(dtype)
-        first, second = exact.chunk(2, dim=-1)
-        return (exact * cos + torch.cat((-second, first), dim=-1) * sin).to(heads.dtype)
+        first, second = heads.to(self._dtype).chunk(2, dim=-1)
+        rotated = (first * self._cos - second * self._sin, second * self._cos + first * self._sin)
+        return torch.cat(rotated, dim=-1).to(heads.dtype)
 
 
 class LladaBlock(nn.Module):
@@ -130,6 +130,7 @@ class LladaBlock(nn.Module):
         super().__init__()
         width, kv_width = config.d_model, config.n_kv_heads * config.head_dim
         self.layer, self.head_dim = layer, config.head_dim
+        self.heads, self.kv_heads = config.n_heads, config.n_kv_heads
         self.attn_norm = RmsNorm(width, config.rms_norm_eps)
         self.q_proj = nn.Linear(width, width, bias=False)
         self.k_proj = nn.Linear(width, kv_width, bias=False)
@@ -139,16 +140,26 @@ class LladaBlock(nn.Module):
         self.ff_proj = nn.Linear(width, config.mlp_hidden_size, bias=False)
         self.up_proj = nn.Linear(width, config.mlp_hidden_size, bias=False)
         self.ff_out = nn.Linear(config.mlp_hidden_size, width, bias=False)
+        self._to_heads = Projection(self.q_proj, self.k_proj, self.v_proj)
+        self._from_heads = Projection(self.attn_out)
+        self._expand = Projection(self.ff_proj, self.up_proj)
+        self._contract = Projection(self.ff_out)
 
-    def forward(self, rows: Tensor, rotary: Rotary, attend: Attend) -> Tensor:
-        normed = self.attn_norm(rows)
-        queries = rotary(self.q_proj(normed).unflatten(-1, (-1, self.head_dim)))
-        keys = rotary(self.k_proj(normed).unflatten(-1, (-1, self.head_dim)))
-        values = self.v_proj(normed).unflatten(-1, (-1, self.head_dim))
-        rows = rows + self.attn_out(attend(self.layer, queries, keys, values).flatten(-2))
-        normed = self.ff_norm(rows)
-        expanded = functional.silu(self.ff_proj(normed)) * self.up_proj(normed)
-        return rows + functional.linear(expanded, self.ff_out.weight)
+    def forward(self, rows: Tensor, rotary: Rotary, attend: Attend, wanted: Tensor | None = None) -> Tensor:
+        """The layer's output for all rows, or for the `wanted` ones; all of them are attended to."""
+        heads = self._to_heads(self.attn_norm(rows)).view(len(rows), -1, self.head_dim)
+        turning, values = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=-2)
+        queries, keys = torch.split(rotary(turning), [self.heads, self.kv_heads], dim=-2)
+        attended = attend(self.layer, queries, keys, values).flatten(-2)
+        if wanted is not None:
+            rows, attended = rows[wanted], attended[wanted]
+        rows = rows + self._from_heads(attended)
+        gate, up = self._expand(self.ff_norm(rows)).chunk(2, dim=-1)
+        return rows + self._contract(functional.silu(gate) * up)
+
+    def pack(self) -> None:
+        for projection in (self._to_heads, self._from_heads, self._expand, self._contract):
+            projection.pack()
 
 
 class Llada(nn.Module):
@@ -161,16 +172,35 @@ class Llada(nn.Module):
         self.blocks = nn.ModuleList(LladaBlock(config, layer) for layer in range(config.n_layers))
         self.ln_f = RmsNorm(config.d_model, config.rms_norm_eps)
         self.ff_out = None if config.weight_tying else nn.Linear(config.d_model, config.embedding_size, bias=False)
+        self._to_vocabulary: Product | None = None
 
-    def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        """Hidden states `[rows, d_model]` of packed `token_ids` and `positions`, both int64 `[rows]`."""
-        rotary = Rotary(positions, self.config)
+    def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None) -> Tensor:
+        """Hidden states `[rows, d_model]` of packed `token_ids` and `positions`, both int64 `[rows]`.
+
+        With `wanted`, int64 `[wanted]`, those of these rows alone: the last layer leaves out what nobody reads.
+        """
         rows: Tensor = self.wte(token_ids)
-        for block in self.blocks:
+        rotary = Rotary(positions, self.config, rows.dtype)
+        *blocks, last = self.blocks
+        for block in blocks:
             rows = block(rows, rotary, attend)
-        return rows
+        hidden: Tensor = last(rows, rotary, attend, wanted)
+        return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits `[rows, vocabulary]` of hidden states, in the model's dtype."""
-        output = self.wte if self.ff_out is None else self.ff_out
-        return functional.linear(self.ln_f(hidden), output.weight)
+        if self._to_vocabulary:
+            return self._to_vocabulary(self.ln_f(hidden))
+        return functional.linear(self.ln_f(hidden), self._output.weight)
+
+    def pack(self) -> None:
+        """Lays the weights out for inference; there is no way back to training."""
+        for layer in self.modules():
+            if isinstance(layer, LladaBlock):
+                layer.pack()
+        self._to_vocabulary = packed(self._output.weight)
+        self.ff_out = None
+
+    @property
+    def _output(self) -> nn.Embedding | nn.Linear:
+        return self.wte if self.ff_out is None else self.ff_out

@@ -71,10 +71,12 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
         network = Llada(parsed)
     try:
         _load_weights(network, checkpoint, device, dtype)
+        parameters = sum(weight.numel() for weight in network.parameters())
+        network.eval().requires_grad_(False).pack()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise CheckpointError(f"{checkpoint.source}: does not fit into the memory of {device}") from error
     return LoadedModel(
-        network=network.eval().requires_grad_(False),
+        network=network,
         model_type=model_type,
         device=device,
         dtype=dtype,
@@ -82,7 +84,7 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
         max_sequence_length=parsed.max_sequence_length,
         mask_token_id=_mask_token_id(checkpoint, config, parsed.vocab_size),
         eos_token_ids=_eos_token_ids(checkpoint, config, parsed.vocab_size),
-        parameters=sum(weight.numel() for weight in network.parameters()),
+        parameters=parameters,
         fingerprint=weights_fingerprint(
             checkpoint.folder / "config.json", checkpoint.weight_files(), str(dtype).removeprefix("torch.")
         ),

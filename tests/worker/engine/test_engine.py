@@ -1,12 +1,14 @@
+import queue
 import threading
 from typing import Any
 
 import pytest
 import torch
 
+from worker.decoding.confidence import Remasking
 from worker.engine.engine import Engine, EngineStoppedError
-from worker.engine.request import DecodingOptions, FinishReason, Update
-from worker.engine.scheduler import QueueFullError
+from worker.engine.request import DecodingOptions, FinishReason, KvCache, Update
+from worker.engine.scheduler import Limits, NeverFitsError, QueueFullError
 from worker.models.loading import LoadedModel
 
 PROMPT = [77, 202, 24, 37, 274, 48]
@@ -15,7 +17,8 @@ ENDLESS = DecodingOptions(gen_length=400, block_length=400, steps=400)
 
 
 def of_case(case: dict[str, Any]) -> dict[str, Any]:
-    return {key: case[key] for key in ("gen_length", "block_length", "steps", "threshold")}
+    kept = ("gen_length", "block_length", "steps", "threshold", "cfg_scale")
+    return {key: case[key] for key in kept} | {"kv_cache": KvCache(case["cache"])}
 
 
 def test_every_golden_case_gives_its_tokens_in_no_more_passes_in_a_mixed_batch(
@@ -44,7 +47,7 @@ def test_a_seed_gives_the_same_tokens_alone_and_among_others(submit: Any) -> Non
 
 def test_random_remasking_follows_the_seed(submit: Any) -> None:
     def order(seed: int) -> list[int]:
-        listener = submit(PROMPT, random_remasking=True, seed=seed)
+        listener = submit(PROMPT, remasking=Remasking.RANDOM, seed=seed)
         listener.last()
         return [token.position for update in listener.seen for token in update.committed]
 
@@ -115,7 +118,7 @@ def test_a_cancelled_request_leaves_within_one_step(engine: Engine, submit: Any)
 
 
 def test_a_request_that_waits_can_be_cancelled(golden_model: LoadedModel) -> None:
-    engine = Engine(golden_model, max_running=1, max_waiting=1)
+    engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=512))
     engine.start()
     ended: list[Update] = []
     gone = threading.Event()
@@ -134,7 +137,7 @@ def test_a_request_that_waits_can_be_cancelled(golden_model: LoadedModel) -> Non
 
 
 def test_a_full_queue_refuses_and_goes_on(golden_model: LoadedModel) -> None:
-    engine = Engine(golden_model, max_running=1, max_waiting=1)
+    engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=512))
     engine.start()
     for _ in range(2):
         engine.submit("fits", PROMPT, ENDLESS, lambda _: None)
@@ -145,16 +148,57 @@ def test_a_full_queue_refuses_and_goes_on(golden_model: LoadedModel) -> None:
         engine.submit("too late", PROMPT, ENDLESS, lambda _: None)
 
 
+def failing(error: Exception, times: int) -> Any:
+    """Logits that cannot be computed the first so many times."""
+    left = [error] * times
+
+    def logits(hidden: torch.Tensor) -> torch.Tensor:
+        if left:
+            raise left.pop()
+        return torch.rand(len(hidden), 320)
+
+    return logits
+
+
 def test_a_step_that_fails_ends_its_requests_and_no_others(
     engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def out_of_memory(*_: object) -> torch.Tensor:
-        raise torch.OutOfMemoryError("out of memory")
-
     with monkeypatch.context() as patched:
-        patched.setattr(engine.model.network, "logits", out_of_memory)
-        assert submit(PROMPT).last().finish_reason is FinishReason.FAILED
-    assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
+        patched.setattr(engine.model.network, "logits", failing(torch.OutOfMemoryError("out of memory"), times=1))
+        last = submit(PROMPT).last()
+        assert (last.finish_reason, last.failure) == (FinishReason.FAILED, "the device ran out of memory")
+        assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
+    assert engine.stats().failed_requests == 1
+    assert engine.stats().kv_positions_used == 0
+
+
+def test_a_device_that_is_broken_ends_all_requests_and_says_so(
+    golden_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = threading.Event()
+    engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=512), on_broken=broken.set)
+    engine.start()
+    monkeypatch.setattr(golden_model.network, "logits", failing(RuntimeError("unspecified launch failure"), times=2))
+    ended: queue.SimpleQueue[Update] = queue.SimpleQueue()
+    for name in ("runs", "waits"):
+        engine.submit(name, PROMPT, ENDLESS, ended.put)
+    reasons = {ended.get(timeout=60).finish_reason for _ in range(2)}
+    assert reasons == {FinishReason.FAILED, FinishReason.CANCELLED}
+    assert broken.wait(60)
+    with pytest.raises(EngineStoppedError, match="broken"):
+        engine.submit("too late", PROMPT, ENDLESS, lambda _: None)
+    engine.stop()
+
+
+def test_a_failed_step_leaves_what_others_hold_in_the_cache(
+    engine: Engine, submit: Any, golden_cases: list[dict[str, Any]]
+) -> None:
+    """The probe after a failure writes keys and values too; they must not land in anybody's slot."""
+    case = next(case for case in golden_cases if case["cache"] == "dual" and case["threshold"] is None)
+    listener = submit(case["prompt_ids"], **of_case(case))
+    listener.next()
+    engine._denoiser.probe()
+    assert list(listener.last().canvas) == case["output_ids"]
 
 
 def test_logits_that_are_not_numbers_end_their_request(
@@ -169,8 +213,40 @@ def test_logits_that_are_not_numbers_end_their_request(
     assert (last.finish_reason, last.forward_passes) == (FinishReason.FAILED, 1)
 
 
-def test_logits_in_chunks_give_the_same_tokens(submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"gen_length": 24, "temperature": 0.8, "seed": 5}
+def test_logits_in_chunks_give_the_same_tokens(engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"gen_length": 24, "temperature": 0.8, "seed": 5, "cfg_scale": 0.5, "top_logprobs": 2}
     whole = submit(PROMPT, **options).last().canvas
-    monkeypatch.setattr("worker.engine.engine.LOGITS_AT_ONCE", 320 * 7)
+    monkeypatch.setattr(engine._denoiser, "_rows_at_once", 7)
     assert submit(PROMPT, **options).last().canvas == whole
+
+
+def test_a_request_larger_than_the_cache_is_refused_by_the_name_of_its_field(golden_model: LoadedModel) -> None:
+    engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=100))
+    options = DecodingOptions(gen_length=50, block_length=50, steps=50, cfg_scale=1.0)
+    with pytest.raises(NeverFitsError, match=r"^gen_length: .* 56 positions twice.* holds 100"):
+        engine.submit("too large", PROMPT, options, lambda _: None)
+
+
+def test_top_logprobs_are_the_model_s_own_and_hold_the_committed_token(submit: Any) -> None:
+    listener = submit(PROMPT, top_logprobs=3, logit_bias={7: -100.0})
+    listener.last()
+    tokens = [token for update in listener.seen for token in update.committed]
+    assert len(tokens) == 16
+    for token in tokens:
+        logprobs = [one.logprob for one in token.top]
+        assert (len(token.top), logprobs) == (3, sorted(logprobs, reverse=True))
+        assert {one.id: one.logprob for one in token.top}.get(token.id, token.logprob) == token.logprob
+
+
+def test_a_bias_bans_a_token_and_forces_another(submit: Any) -> None:
+    plain = submit(PROMPT).last().canvas
+    assert plain[0] not in submit(PROMPT, logit_bias={plain[0]: -100.0}).last().canvas
+    assert set(submit(PROMPT, logit_bias={11: 100.0}).last().canvas) == {11}
+
+
+def test_a_suffix_is_seen_and_kept(submit: Any) -> None:
+    suffix = [MASK, END, 11, 12]
+    assert submit(PROMPT, suffix=suffix).last().canvas != submit(PROMPT).last().canvas
+    listener = submit(PROMPT, suffix=suffix, kv_cache=KvCache.PREFIX, block_length=4)
+    assert len(listener.last().canvas) == 16
+    assert listener.request.canvases[0].tolist() == [*PROMPT, *listener.seen[-1].canvas, *suffix]

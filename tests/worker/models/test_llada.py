@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from worker.models.llada import Llada, LladaConfig, UnsupportedModelError
 from worker.models.loading import LoadedModel
+from worker.models.projection import packed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "llada-tiny"
 CONFIG = {
@@ -53,6 +54,36 @@ def test_tied_weights_need_no_output_matrix() -> None:
     network = Llada(LladaConfig.parse(CONFIG | {"weight_tying": True}))
     assert "ff_out.weight" not in network.state_dict()
     assert network.logits(torch.zeros(3, 64)).shape == (3, 50)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_packed_weights_give_what_the_plain_ones_give(tied: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = Llada(LladaConfig.parse(CONFIG | {"n_kv_heads": 2, "weight_tying": tied})).to(dtype)
+    ids, positions = torch.randint(50, (9,)), torch.arange(9)
+    with torch.inference_mode():
+        plain = network.logits(network(ids, positions, attend))
+        network.pack()
+        packed = network.logits(network(ids, positions, attend))
+    assert torch.allclose(packed, plain, rtol=0, atol=1e-5 if dtype is torch.float32 else 2e-2)
+
+
+def test_wanted_rows_are_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    network = Llada(LladaConfig.parse(CONFIG))
+    ids, positions = torch.randint(50, (9,)), torch.arange(9)
+    wanted = torch.tensor([7, 2])
+    assert torch.allclose(network(ids, positions, attend, wanted), network(ids, positions, attend)[wanted], atol=1e-5)
+
+
+def test_a_packed_product_of_a_row_does_not_depend_on_the_other_rows() -> None:
+    torch.manual_seed(0)
+    multiply = packed(torch.randn(96, 64).bfloat16())
+    rows = torch.randn(300, 64).bfloat16()
+    whole = multiply(rows)
+    for start, end in [(0, 1), (3, 20), (37, 101), (44, 300)]:
+        assert torch.equal(multiply(rows[start:end]), whole[start:end])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""One denoising step: from the canvases of some requests to what each of them commits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.decoding.commit import choose_positions
+from worker.decoding.predict import Predictions, guided, predict
+from worker.engine.attention import SlotAttention
+from worker.engine.batch import Batch, Chunk
+from worker.engine.columns import Array
+from worker.engine.kv_cache import KeysAndValues, Slot
+from worker.engine.request import CommittedToken, DecodingOptions, Request, TokenLogprob, Update
+from worker.models.loading import LoadedModel
+
+# Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
+# On a CPU they are read several times, which is faster while they are in its cache.
+LOGITS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
+
+
+class Denoiser:
+    """The model, the arena of keys and values, and the step that uses both.
+
+    Probabilities are computed in `confidence_dtype`.
+    """
+
+    def __init__(self, model: LoadedModel, positions: int, confidence_dtype: torch.dtype) -> None:
+        config = model.network.config
+        self.model = model
+        self._confidence_dtype = confidence_dtype
+        self._positions = positions
+        self._rows_at_once = max(1, LOGITS_AT_ONCE[model.device.type] // config.embedding_size)
+        # One position more than requests may have, for the probe.
+        self._arena = KeysAndValues(config, positions + 1, model.dtype, model.device)
+
+    def probe(self) -> None:
+        """One forward pass over a single position, which no request has. Raises what the device raises."""
+        options = DecodingOptions(gen_length=1, block_length=1, steps=1)
+        request = Request("probe", (), (), options, self.model.mask_token_id, lambda _: None)
+        request.slot = Slot(self._positions, 1)
+        self.step([request])
+
+    @torch.inference_mode()
+    def step(self, requests: Sequence[Request]) -> list[Update]:
+        """One forward pass, and what it makes each request commit."""
+        batch = Batch.pack(requests, self.model.device, rows_at_once=self._rows_at_once)
+        attention = SlotAttention(self._arena, batch.places, batch.runs)
+        hidden = self.model.network(batch.token_ids, batch.positions, attention, batch.wanted)
+        predictions = [self._predict(hidden, chunk) for chunk in batch.chunks]
+        confidences = batch.by_request(torch.cat([chunk.confidences for chunk in predictions]), -torch.inf)
+        chosen = choose_positions(confidences, batch.quotas, batch.thresholds, batch.factors)
+        decisions = _on_host(chosen[batch.owners, batch.columns], predictions)
+        alternatives = dict(_alternatives(batch.chunks, predictions))
+        return list(_commit(requests, decisions, alternatives))
+
+    def _predict(self, hidden: Tensor, chunk: Chunk) -> Predictions:
+        logits = self._logits(hidden[chunk.start : chunk.end])
+        if chunk.guided is not None:
+            unconditional = self._logits(hidden[chunk.twins])
+            logits[chunk.guided] = guided(logits[chunk.guided], unconditional, chunk.scales)
+        return predict(logits, self.model.mask_token_id, chunk.knobs)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self.model.network.logits(hidden).to(self._confidence_dtype)
+
+
+def _on_host(chosen: Tensor, predictions: Sequence[Predictions]) -> Array:
+    """Whether each masked position is committed, its token and log probability, in one copy: `[3, masked]`."""
+    tokens = torch.cat([chunk.tokens for chunk in predictions])
+    logprobs = torch.cat([chunk.logprobs for chunk in predictions])
+    return torch.stack([column.double() for column in (chosen, tokens, logprobs)]).cpu().numpy()
+
+
+def _alternatives(
+    chunks: Sequence[Chunk], predictions: Sequence[Predictions]
+) -> Iterator[tuple[int, list[TokenLogprob]]]:
+    """The likeliest tokens of each masked position for which somebody asked."""
+    for chunk, predicted in zip(chunks, predictions, strict=True):
+        if chunk.knobs.ranked is not None:
+            columns = (chunk.knobs.ranked + chunk.start, predicted.top_ids, predicted.top_logprobs)
+            for row, ids, logprobs in zip(*(column.tolist() for column in columns), strict=True):
+                yield row, [TokenLogprob(*one) for one in zip(ids, logprobs, strict=True)]
+
+
+def _commit(
+    requests: Sequence[Request], decisions: Array, alternatives: Mapping[int, list[TokenLogprob]]
+) -> Iterator[Update]:
+    """Writes one step's decisions onto the canvases."""
+    first = 0
+    for request in requests:
+        chosen, ids, logprobs = decisions[:, first : first + len(request.masked)]
+        tokens = [
+            CommittedToken(
+                position=int(request.masked[row]),
+                id=int(ids[row]),
+                logprob=float(logprobs[row]),
+                step=request.forward_passes + 1,
+                top=alternatives.get(first + row, [])[: request.options.top_logprobs],
+            )
+            for row in np.flatnonzero(chosen)
+        ]
+        first += len(request.masked)
+        yield request.commit(tokens)
