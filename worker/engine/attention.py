@@ -20,14 +20,15 @@ class SlotAttention:
         self._arena = arena
         self._places = places
         self._runs = runs
+        self._lengths = [run.end - run.start for run in runs]
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         self._arena.write(layer, self._places, keys, values)
-        attended = torch.empty_like(queries)
-        for run in self._runs:
+        by_head = queries.transpose(0, 1)[None]
+        held_keys, held_values = self._arena.keys[layer][None], self._arena.values[layer][None]
+        attended = []
+        for query, run in zip(torch.split(by_head, self._lengths, dim=2), self._runs, strict=True):
             slot = slice(run.first, run.first + run.length)
-            own = (queries[run.start : run.end], self._arena.keys[layer, slot], self._arena.values[layer, slot])
-            query, key, value = (rows.transpose(0, 1)[None] for rows in own)
-            heads = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)
-            attended[run.start : run.end] = heads[0].transpose(0, 1)
-        return attended
+            own = (query, held_keys[:, :, slot], held_values[:, :, slot])
+            attended.append(functional.scaled_dot_product_attention(*own, enable_gqa=True).transpose(1, 2))
+        return torch.cat(attended, dim=1)[0]

@@ -63,14 +63,14 @@ def affordable_positions(config: LladaConfig, dtype: torch.dtype, *, requests: i
 
 
 class KeysAndValues:
-    """The arena's tensors: `keys` and `values` of one layer each `[positions, kv_heads, head_dim]`, keys after RoPE."""
+    """The arena's tensors: `keys` and `values`, each `[layers, kv_heads, positions, head_dim]`, keys after RoPE."""
 
     def __init__(self, config: LladaConfig, positions: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.n_layers, positions, config.n_kv_heads, config.head_dim)
+        shape = (config.n_layers, config.n_kv_heads, positions, config.head_dim)
         self.keys = torch.empty(shape, dtype=dtype, device=device)
         self.values = torch.empty(shape, dtype=dtype, device=device)
 
     def write(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
         """Puts `keys` and `values` `[rows, kv_heads, head_dim]` at int64 `positions` `[rows]`."""
-        self.keys[layer].index_copy_(0, positions, keys)
-        self.values[layer].index_copy_(0, positions, values)
+        self.keys[layer].index_copy_(1, positions, keys.transpose(0, 1))
+        self.values[layer].index_copy_(1, positions, values.transpose(0, 1))

@@ -13,9 +13,8 @@ from typing import Any, Protocol
 import torch
 from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor, nn
-from torch.nn import functional
 
-from worker.models.projection import Product, Projection, packed
+from worker.models.projection import PlainWeight, Projection, Weight, packed
 
 WEIGHT_PREFIX = "model.transformer."
 
@@ -101,9 +100,9 @@ class RmsNorm(nn.Module):
         self.eps = eps
 
     def forward(self, rows: Tensor) -> Tensor:
-        exact = rows.float()
-        exact = exact * torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.eps)
-        scaled: Tensor = self.weight * exact.to(rows.dtype)
+        norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True, dtype=torch.float32)
+        scale = (norm.square() / rows.shape[-1] + self.eps).rsqrt()
+        scaled: Tensor = self.weight * (rows * scale).to(rows.dtype)
         return scaled
 
 
@@ -113,14 +112,14 @@ class Rotary:
     def __init__(self, positions: Tensor, config: LladaConfig, dtype: torch.dtype) -> None:
         exponents = torch.arange(0, config.head_dim, 2, device=positions.device).float() / config.head_dim
         angles = (positions[:, None].float() * (1.0 / config.rope_theta**exponents))[:, None, :]
-        self._dtype = torch.float32 if config.rope_full_precision else dtype
-        self._cos, self._sin = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
+        rounding = torch.float32 if config.rope_full_precision else dtype
+        self._turn = torch.complex(angles.cos().to(rounding).float(), angles.sin().to(rounding).float())
 
     def __call__(self, heads: Tensor) -> Tensor:
-        """Rotates `[rows, heads, head_dim]`."""
-        first, second = heads.to(self._dtype).chunk(2, dim=-1)
-        rotated = (first * self._cos - second * self._sin, second * self._cos + first * self._sin)
-        return torch.cat(rotated, dim=-1).to(heads.dtype)
+        """Rotates `[rows, heads, head_dim]`: the number `i` of a head and that of its other half are a pair."""
+        real, imaginary = heads.float().chunk(2, dim=-1)
+        turned = torch.complex(real, imaginary) * self._turn
+        return torch.cat((turned.real, turned.imag), dim=-1).to(heads.dtype)
 
 
 class LladaBlock(nn.Module):
@@ -142,23 +141,25 @@ class LladaBlock(nn.Module):
         self.ff_out = nn.Linear(config.mlp_hidden_size, width, bias=False)
         self._to_heads = Projection(self.q_proj, self.k_proj, self.v_proj)
         self._from_heads = Projection(self.attn_out)
-        self._expand = Projection(self.ff_proj, self.up_proj)
+        self._gate = Projection(self.ff_proj)
+        self._up = Projection(self.up_proj)
         self._contract = Projection(self.ff_out)
 
     def forward(self, rows: Tensor, rotary: Rotary, attend: Attend, wanted: Tensor | None = None) -> Tensor:
         """The layer's output for all rows, or for the `wanted` ones; all of them are attended to."""
-        heads = self._to_heads(self.attn_norm(rows)).view(len(rows), -1, self.head_dim)
+        heads = self._to_heads.weight.product(self.attn_norm(rows)).view(len(rows), -1, self.head_dim)
         turning, values = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=-2)
         queries, keys = torch.split(rotary(turning), [self.heads, self.kv_heads], dim=-2)
         attended = attend(self.layer, queries, keys, values).flatten(-2)
         if wanted is not None:
             rows, attended = rows[wanted], attended[wanted]
-        rows = rows + self._from_heads(attended)
-        gate, up = self._expand(self.ff_norm(rows)).chunk(2, dim=-1)
-        return rows + self._contract(functional.silu(gate) * up)
+        rows = self._from_heads.weight.plus(attended, rows)
+        normed = self.ff_norm(rows)
+        expanded = self._up.weight.times(normed, self._gate.weight.silu(normed))
+        return self._contract.weight.plus(expanded, rows)
 
     def pack(self) -> None:
-        for projection in (self._to_heads, self._from_heads, self._expand, self._contract):
+        for projection in (self._to_heads, self._from_heads, self._gate, self._up, self._contract):
             projection.pack()
 
 
@@ -172,7 +173,7 @@ class Llada(nn.Module):
         self.blocks = nn.ModuleList(LladaBlock(config, layer) for layer in range(config.n_layers))
         self.ln_f = RmsNorm(config.d_model, config.rms_norm_eps)
         self.ff_out = None if config.weight_tying else nn.Linear(config.d_model, config.embedding_size, bias=False)
-        self._to_vocabulary: Product | None = None
+        self._to_vocabulary: Weight | None = None
 
     def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None) -> Tensor:
         """Hidden states `[rows, d_model]` of packed `token_ids` and `positions`, both int64 `[rows]`.
@@ -189,9 +190,8 @@ class Llada(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits `[rows, vocabulary]` of hidden states, in the model's dtype."""
-        if self._to_vocabulary:
-            return self._to_vocabulary(self.ln_f(hidden))
-        return functional.linear(self.ln_f(hidden), self._output.weight)
+        weight = self._to_vocabulary or PlainWeight(self._output.weight)
+        return weight.product(self.ln_f(hidden))
 
     def pack(self) -> None:
         """Lays the weights out for inference; there is no way back to training."""

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from tests.worker.decoding.drawing import knobs
@@ -13,6 +14,12 @@ def draw(count: int, **changed: float) -> list[int]:
 
 def test_without_temperature_the_likeliest_token_is_taken() -> None:
     assert draw(3, temperature=0.0) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("vocabulary", [7, 320, 1000, 32_000])
+def test_of_equal_logits_the_first_is_taken_whatever_the_vocabulary(vocabulary: int) -> None:
+    logits = torch.randn(5, vocabulary).round()
+    assert choose_tokens(logits, knobs(5)).tolist() == [row.index(max(row)) for row in logits.tolist()]
 
 
 def test_a_tiny_top_p_leaves_the_likeliest_token() -> None:

@@ -66,7 +66,8 @@ def test_packed_weights_give_what_the_plain_ones_give(tied: bool, dtype: torch.d
         plain = network.logits(network(ids, positions, attend))
         network.pack()
         packed = network.logits(network(ids, positions, attend))
-    assert torch.allclose(packed, plain, rtol=0, atol=1e-5 if dtype is torch.float32 else 2e-2)
+    largest = float(plain.abs().max())
+    assert torch.allclose(packed, plain, rtol=0, atol=largest * (1e-5 if dtype is torch.float32 else 2e-2))
 
 
 def test_wanted_rows_are_those_of_the_whole() -> None:
@@ -79,7 +80,7 @@ def test_wanted_rows_are_those_of_the_whole() -> None:
 
 def test_a_packed_product_of_a_row_does_not_depend_on_the_other_rows() -> None:
     torch.manual_seed(0)
-    multiply = packed(torch.randn(96, 64).bfloat16())
+    multiply = packed(torch.randn(96, 64).bfloat16()).product
     rows = torch.randn(300, 64).bfloat16()
     whole = multiply(rows)
     for start, end in [(0, 1), (3, 20), (37, 101), (44, 300)]:
