@@ -17,9 +17,18 @@ REMASKING: Final = MappingProxyType(
         None: pb.REMASKING_UNSPECIFIED,
         "low_confidence": pb.REMASKING_LOW_CONFIDENCE,
         "random": pb.REMASKING_RANDOM,
+        "margin": pb.REMASKING_MARGIN,
+        "entropy": pb.REMASKING_ENTROPY,
     }
 )
-KV_CACHE: Final = MappingProxyType({None: pb.KV_CACHE_UNSPECIFIED, "none": pb.KV_CACHE_NONE})
+KV_CACHE: Final = MappingProxyType(
+    {
+        None: pb.KV_CACHE_UNSPECIFIED,
+        "none": pb.KV_CACHE_NONE,
+        "prefix": pb.KV_CACHE_PREFIX,
+        "dual": pb.KV_CACHE_DUAL,
+    }
+)
 
 
 def job_for(chat: ChatRequest, prompt: Sequence[int], model: Model, request_id: str) -> pb.GenerateRequest:
@@ -38,11 +47,15 @@ def job_for(chat: ChatRequest, prompt: Sequence[int], model: Model, request_id: 
         top_k=chat.top_k,
         seed=chat.seed,
         remasking=REMASKING[chat.remasking],
-        kv_cache=KV_CACHE[chat.kv_cache],
+        kv_cache=KV_CACHE[chat.cache],
+        cfg_scale=chat.cfg_scale,
+        max_parallel_tokens=chat.max_parallel_tokens,
         ignore_eos=chat.ignore_eos,
     )
     if chat.threshold is not None:
         options.threshold = chat.threshold
+    if chat.factor is not None:
+        options.factor = chat.factor
     return pb.GenerateRequest(request_id=request_id, prompt=pb.Tokens(ids=prompt), options=options)
 
 

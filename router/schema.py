@@ -61,12 +61,7 @@ UNSUPPORTED_FIELDS: Final = frozenset(
         "tool_call_id",
         "tool_calls",
         # of diffusion
-        "cfg_scale",
         "diffusing",
-        "factor",
-        "max_parallel_tokens",
-        "use_cache",
-        "use_dual_cache",
     }
 )
 
@@ -84,17 +79,6 @@ SENTENCES: Final = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
-
-
-def _known_but_unsupported(*known: str, instead: str) -> BeforeValidator:
-    """Tells values that other servers know from values that mean nothing."""
-
-    def check(value: Any) -> Any:
-        if value in known:
-            raise PydanticCustomError(UNSUPPORTED, f'"{value}" is not supported; use {instead}')
-        return value
-
-    return BeforeValidator(check)
 
 
 def _one_choice(value: int) -> int:
@@ -125,11 +109,8 @@ def _unsigned(seed: int) -> int:
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
-Remasking = Annotated[
-    Literal["low_confidence", "random"],
-    _known_but_unsupported("margin", "entropy", instead='"low_confidence" or "random"'),
-]
-KvCache = Annotated[Literal["none"], _known_but_unsupported("prefix", "dual", instead='"none"')]
+Remasking = Literal["low_confidence", "random", "margin", "entropy"]
+KvCache = Literal["none", "prefix", "dual"]
 
 
 class Strict(BaseModel):
@@ -180,8 +161,13 @@ class ChatRequest(Strict):
     steps: Count | None = None
     block_length: Count | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    factor: Annotated[float, Field(ge=0, le=1000)] | None = None
+    max_parallel_tokens: Count | None = None
+    cfg_scale: Annotated[float, Field(ge=0, le=1000)] | None = None
     remasking: Remasking | None = None
     kv_cache: KvCache | None = None
+    use_cache: bool | None = None  # with use_dual_cache, Fast-dLLM's way to say kv_cache
+    use_dual_cache: bool | None = None
     top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     ignore_eos: bool = False
 
@@ -192,7 +178,26 @@ class ChatRequest(Strict):
             raise PydanticCustomError("max_completion_tokens", "differs from max_tokens; give one of them")
         if self.stream_options and not self.stream:
             raise PydanticCustomError("stream_options", "is only allowed when stream is true")
+        if self.threshold is not None and self.factor is not None:
+            raise PydanticCustomError("factor", "and threshold exclude each other; give one of them")
+        if self.kv_cache is not None and self._cache_by_flags not in (None, self.kv_cache):
+            raise PydanticCustomError(
+                "kv_cache", "differs from what use_cache and use_dual_cache say; give one of them"
+            )
+        if self.use_dual_cache and self.use_cache is False:
+            raise PydanticCustomError("use_dual_cache", "needs use_cache")
         return self
+
+    @property
+    def cache(self) -> KvCache | None:
+        """The kv_cache that is asked for, in whichever way."""
+        return self.kv_cache or self._cache_by_flags
+
+    @property
+    def _cache_by_flags(self) -> KvCache | None:
+        if self.use_dual_cache:
+            return "dual"
+        return None if self.use_cache is None else "prefix" if self.use_cache else "none"
 
     @property
     def max_tokens_field(self) -> str:

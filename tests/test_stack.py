@@ -162,7 +162,7 @@ def test_the_mask_token_in_a_message_stays_text(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "user", "content": "x " * 2000}]}, "messages"),
         ({"temperature": "hot"}, "temperature"),
         ({"colour": "red"}, "colour"),
-        ({"kv_cache": "dual"}, "kv_cache"),
+        ({"factor": 1, "threshold": 0.5}, "factor"),
     ],
 )
 def test_a_bad_request_names_its_field_and_the_next_one_works(

@@ -55,3 +55,13 @@ def test_a_block_longer_than_the_reply_is_refused(job: Any) -> None:
 def test_a_threshold_of_zero_is_not_an_absent_one(job: Any) -> None:
     assert job(threshold=0).options.WhichOneof("parallel") == "threshold"
     assert job(steps=4).options.WhichOneof("parallel") is None
+
+
+def test_diffusion_options_arrive_under_their_own_names(job: Any) -> None:
+    options = job(factor=1.5, cfg_scale=0.5, max_parallel_tokens=4, kv_cache="prefix", remasking="entropy").options
+    assert (options.factor, options.cfg_scale, options.max_parallel_tokens) == (1.5, 0.5, 4)
+    assert (options.kv_cache, options.remasking) == (pb.KV_CACHE_PREFIX, pb.REMASKING_ENTROPY)
+    assert job(use_dual_cache=True).options.kv_cache == pb.KV_CACHE_DUAL
+    left_out = job().options
+    assert not left_out.HasField("cfg_scale")
+    assert not left_out.HasField("max_parallel_tokens")

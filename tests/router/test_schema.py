@@ -74,6 +74,14 @@ def accepted(**fields: Any) -> Any:
         ({"threshold": NAN}, "threshold"),
         ({"remasking": "best"}, "remasking"),
         ({"kv_cache": "full"}, "kv_cache"),
+        ({"kv_cache": "none", "use_dual_cache": True}, "kv_cache"),
+        ({"use_cache": False, "use_dual_cache": True}, "use_dual_cache"),
+        ({"use_cache": 1}, "use_cache"),
+        ({"factor": -1}, "factor"),
+        ({"factor": 1.0, "threshold": 0.9}, "factor"),
+        ({"factor": 1e300}, "factor"),
+        ({"cfg_scale": -0.5}, "cfg_scale"),
+        ({"max_parallel_tokens": 0}, "max_parallel_tokens"),
         ({"top_k": -1}, "top_k"),
         ({"ignore_eos": 1}, "ignore_eos"),
         ({"tempreature": 1}, "tempreature"),
@@ -90,8 +98,7 @@ def test_a_field_that_is_wrong_is_named(fields: dict[str, Any], param: str) -> N
     "field",
     [
         *("stop", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "suffix"),
-        *("tools", "response_format", "cfg_scale", "factor", "max_parallel_tokens", "diffusing"),
-        *("use_cache", "use_dual_cache"),
+        *("tools", "response_format", "diffusing"),
     ],
 )
 def test_a_field_that_others_know_is_refused_as_unsupported_unless_it_is_null(field: str) -> None:
@@ -100,12 +107,26 @@ def test_a_field_that_others_know_is_refused_as_unsupported_unless_it_is_null(fi
     assert accepted(**{field: None}).model == "m"
 
 
+def test_a_value_that_others_know_is_refused_as_unsupported() -> None:
+    error = refused_with(n=2)
+    assert (error.param, answer_to(error).code) == ("n", "unsupported_parameter")
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("n", 2), ("kv_cache", "prefix"), ("kv_cache", "dual"), ("remasking", "margin")]
+    ("fields", "cache"),
+    [
+        ({}, None),
+        ({"kv_cache": "prefix"}, "prefix"),
+        ({"use_cache": False}, "none"),
+        ({"use_cache": True}, "prefix"),
+        ({"use_dual_cache": True}, "dual"),
+        ({"use_cache": True, "use_dual_cache": True, "kv_cache": "dual"}, "dual"),
+        ({"use_cache": True, "use_dual_cache": False}, "prefix"),
+        ({"use_dual_cache": False}, None),
+    ],
 )
-def test_a_value_that_others_know_is_refused_as_unsupported(field: str, value: Any) -> None:
-    error = refused_with(**{field: value})
-    assert (error.param, answer_to(error).code) == (field, "unsupported_parameter")
+def test_a_cache_is_asked_for_by_its_name_or_by_fast_dllm_s_flags(fields: dict[str, Any], cache: str | None) -> None:
+    assert accepted(**fields).cache == cache
 
 
 @pytest.mark.parametrize(
