@@ -1,6 +1,13 @@
-"""Attention of packed rows, each within its own request's slot of the arena."""
+"""Attention of packed rows, each within its own request's slot of the arena.
 
-from collections.abc import Sequence
+Every class here writes the keys and values of a batch's rows into their slots and attends to all that the slots hold;
+`worker.models.llada.Attend` has the shapes.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,12 +16,11 @@ from torch.nn import functional
 from worker.engine.batch import Run
 from worker.engine.kv_cache import KeysAndValues
 
+Kernel = Callable[..., Tensor]
 
-class SlotAttention:
-    """Writes the keys and values of a batch's rows into their slots, and attends to all that the slots hold.
 
-    See `worker.models.llada.Attend` for the shapes.
-    """
+class RunByRun:
+    """One call per run: what every device can do, and as good as any on a CPU."""
 
     def __init__(self, arena: KeysAndValues, places: Tensor, runs: Sequence[Run]) -> None:
         self._arena = arena
@@ -32,3 +38,71 @@ class SlotAttention:
             own = (query, held_keys[:, :, slot], held_values[:, :, slot])
             attended.append(functional.scaled_dot_product_attention(*own, enable_gqa=True).transpose(1, 2))
         return torch.cat(attended, dim=1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Where runs lie, for a kernel that takes them all at once; runs in the order of their slots.
+
+    Int32 on the device: `rows` `[runs + 1]`, the first row of each run and the end of the last; `slots` `[runs + 1]`,
+    the same of their slots; `lengths` `[runs]`, the positions of each slot that count.
+    """
+
+    rows: Tensor
+    slots: Tensor
+    lengths: Tensor
+    longest_run: int
+    longest_slot: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], device: torch.device) -> "Ragged":
+        return cls(
+            rows=_int32([*(run.start for run in runs), runs[-1].end], device),
+            slots=_int32([*(run.first for run in runs), runs[-1].first + runs[-1].length], device),
+            lengths=_int32([run.length for run in runs], device),
+            longest_run=max(run.end - run.start for run in runs),
+            longest_slot=max(run.length for run in runs),
+        )
+
+
+class AllAtOnce:
+    """All runs in one call of a variable-length kernel, with nothing read back from the device."""
+
+    def __init__(self, kernel: Kernel, arena: KeysAndValues, places: Tensor, ragged: Ragged) -> None:
+        self._kernel = kernel
+        self._arena = arena
+        self._places = places
+        self._ragged = ragged
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        self._arena.write(layer, self._places, keys, values)
+        return self._kernel(
+            queries,
+            self._arena.keys[layer].transpose(0, 1),
+            self._arena.values[layer].transpose(0, 1),
+            cu_seq_q=self._ragged.rows,
+            cu_seq_k=self._ragged.slots,
+            max_q=self._ragged.longest_run,
+            max_k=self._ragged.longest_slot,
+            seqused_k=self._ragged.lengths,
+            enable_gqa=True,
+        )
+
+
+def varlen_kernel(device: torch.device, dtype: torch.dtype) -> Kernel | None:
+    """The variable-length attention of torch, where this torch has it in the form needed and the device may run it."""
+    if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
+        return None
+    try:
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415 - torch 2.10 was the first to have it
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    if not {"seqused_k", "enable_gqa"} <= set(known):
+        return None
+    # Keys that are split up would be summed in an order that depends on the longest slot of the batch.
+    return partial(varlen_attn, num_splits=1) if "num_splits" in known else varlen_attn
+
+
+def _int32(numbers: Sequence[int], device: torch.device) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int32).to(device, non_blocking=True)

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from worker.decoding.commit import choose_positions
 from worker.decoding.predict import Predictions, guided, predict
-from worker.engine.attention import SlotAttention
 from worker.engine.batch import Batch, Chunk
 from worker.engine.columns import Array
+from worker.engine.forward import choose_forward
 from worker.engine.kv_cache import KeysAndValues, Slot
 from worker.engine.request import CommittedToken, DecodingOptions, Request, TokenLogprob, Update
+from worker.engine.scheduler import Limits
 from worker.models.loading import LoadedModel
 
 # Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
@@ -26,28 +27,27 @@ class Denoiser:
     Probabilities are computed in `confidence_dtype`.
     """
 
-    def __init__(self, model: LoadedModel, positions: int, confidence_dtype: torch.dtype) -> None:
-        config = model.network.config
+    def __init__(self, model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype) -> None:
         self.model = model
         self._confidence_dtype = confidence_dtype
-        self._positions = positions
-        self._rows_at_once = max(1, LOGITS_AT_ONCE[model.device.type] // config.embedding_size)
-        # One position more than requests may have, for the probe.
-        self._arena = KeysAndValues(config, positions + 1, model.dtype, model.device)
+        self._rows_at_once = max(1, LOGITS_AT_ONCE[model.device.type] // model.network.config.embedding_size)
+        # One position more than requests may have, for what nobody reads.
+        self._spare = Slot(limits.positions, 1)
+        self._arena = KeysAndValues(model.network.config, self._spare.end, model.dtype, model.device)
+        self._forward = choose_forward(model, self._arena, max_runs=2 * limits.max_running)
 
     def probe(self) -> None:
         """One forward pass over a single position, which no request has. Raises what the device raises."""
         options = DecodingOptions(gen_length=1, block_length=1, steps=1)
         request = Request("probe", (), (), options, self.model.mask_token_id, lambda _: None)
-        request.slot = Slot(self._positions, 1)
+        request.slot = self._spare
         self.step([request])
 
     @torch.inference_mode()
     def step(self, requests: Sequence[Request]) -> list[Update]:
         """One forward pass, and what it makes each request commit."""
         batch = Batch.pack(requests, self.model.device, rows_at_once=self._rows_at_once)
-        attention = SlotAttention(self._arena, batch.places, batch.runs)
-        hidden = self.model.network(batch.token_ids, batch.positions, attention, batch.wanted)
+        hidden = self._forward(batch)
         predictions = [self._predict(hidden, chunk) for chunk in batch.chunks]
         confidences = batch.by_request(torch.cat([chunk.confidences for chunk in predictions]), -torch.inf)
         chosen = choose_positions(confidences, batch.quotas, batch.thresholds, batch.factors)

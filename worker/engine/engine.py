@@ -51,7 +51,7 @@ class Engine:
     ) -> None:
         """Allocates keys and values for `limits.positions`. Raises what the device does if it has no room for them."""
         self.model = model
-        self._denoiser = Denoiser(model, limits.positions, confidence_dtype)
+        self._denoiser = Denoiser(model, limits, confidence_dtype)
         self._on_broken = on_broken
         self._scheduler = Scheduler(limits)
         self._changed = threading.Condition()

@@ -67,6 +67,7 @@ class KeysAndValues:
 
     def __init__(self, config: LladaConfig, positions: int, dtype: torch.dtype, device: torch.device) -> None:
         shape = (config.n_layers, config.n_kv_heads, positions, config.head_dim)
+        self.positions = positions
         self.keys = torch.empty(shape, dtype=dtype, device=device)
         self.values = torch.empty(shape, dtype=dtype, device=device)
 

@@ -56,7 +56,7 @@ class Scheduler:
         self.waiting.append(request)
 
     def schedule(self) -> list[Request]:
-        """Admits what can be admitted; the requests of the next step."""
+        """Admits what can be admitted; the requests of the next step, in the order of their slots."""
         self._admit()
         self._steps += 1
         chosen = [request for request in self.running if not request.runs_whole]
@@ -69,7 +69,7 @@ class Scheduler:
             rows += request.rows
         for request in chosen:
             request.last_scheduled = self._steps
-        return chosen
+        return sorted(chosen, key=lambda request: request.slot)
 
     def take_finished(self) -> list[tuple[Request, FinishReason]]:
         """Takes out every request that is over, running or waiting, frees its slot, and says why it is."""
