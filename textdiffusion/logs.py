@@ -50,4 +50,6 @@ def _named(process: str) -> structlog.typing.Processor:
 def _renderer(settings: LoggingSettings) -> structlog.typing.Processor:
     if settings.log_format == "json":
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    # Plain: structlog's own choice prints every variable of every frame, what users wrote among them.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=plain)

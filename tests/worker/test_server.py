@@ -111,6 +111,16 @@ def test_a_stream_tells_commits_frontier_and_canvas_and_ends_with_the_answer(sha
     assert [token.position for token in finished.tokens] == list(range(16))
 
 
+def test_infilling_with_alternatives_tells_them_position_by_position(shared_channel: grpc.Channel) -> None:
+    options = pb.DiffusionOptions(gen_length=6, block_length=3, ignore_eos=True, top_logprobs=2, factor=1.5)
+    request = pb.GenerateRequest(prompt=PROMPT, suffix=pb.Tokens(ids=[5, 6]), options=options)
+    finished = rpc.TextGenerationServiceStub(shared_channel).Generate(request, timeout=60)
+    assert [token.position for token in finished.tokens] == list(range(6))
+    assert [token.id for token in finished.tokens] == list(finished.output.ids)
+    assert all(len(token.top) == 2 and token.top[0].logprob >= token.top[1].logprob for token in finished.tokens)
+    assert finished.usage.prompt_tokens == 6
+
+
 def test_info_tells_what_is_served(shared_channel: grpc.Channel) -> None:
     info = rpc.TextGenerationServiceStub(shared_channel).GetInfo(pb.GetInfoRequest())
     assert (info.model_id, info.model_type, info.device, info.dtype) == ("tiny", "llada", "cpu", "float32")
@@ -223,6 +233,11 @@ def fails_with(*arguments: str) -> str:
 
 def test_a_model_that_is_not_there_is_one_clear_message() -> None:
     assert "error: ./nowhere: there is no such folder" in fails_with("--model=./nowhere", "--listen=127.0.0.1:0")
+
+
+def test_a_cache_without_room_is_one_clear_message() -> None:
+    errors = fails_with(f"--model={GOLDEN}", "--listen=127.0.0.1:0", "--kv-cache-positions=1000000000000")
+    assert "no room for a forward pass beside the keys and values of 1000000000000 positions" in errors
 
 
 def test_a_model_that_is_truncated_is_one_clear_message(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.nn import functional
 from worker.engine.batch import Run
 from worker.engine.kv_cache import KeysAndValues
 
-Kernel = Callable[..., Tensor]
+Kernel = Callable[..., Any]
 
 
 class RunByRun:
@@ -76,7 +77,7 @@ class AllAtOnce:
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         self._arena.write(layer, self._places, keys, values)
-        return self._kernel(
+        attended: Tensor = self._kernel(
             queries,
             self._arena.keys[layer].transpose(0, 1),
             self._arena.values[layer].transpose(0, 1),
@@ -87,6 +88,7 @@ class AllAtOnce:
             seqused_k=self._ragged.lengths,
             enable_gqa=True,
         )
+        return attended
 
 
 def varlen_kernel(device: torch.device, dtype: torch.dtype) -> Kernel | None:

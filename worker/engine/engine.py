@@ -49,7 +49,7 @@ class Engine:
         confidence_dtype: torch.dtype = torch.float32,
         on_broken: Callable[[], object] = lambda: None,
     ) -> None:
-        """Allocates keys and values for `limits.positions`. Raises what the device does if it has no room for them."""
+        """Allocates keys and values for `limits.positions`. Raises `MemoryError` if there is no room for them."""
         self.model = model
         self._denoiser = Denoiser(model, limits, confidence_dtype)
         self._on_broken = on_broken

@@ -63,13 +63,19 @@ def affordable_positions(config: LladaConfig, dtype: torch.dtype, *, requests: i
 
 
 class KeysAndValues:
-    """The arena's tensors: `keys` and `values`, each `[layers, kv_heads, positions, head_dim]`, keys after RoPE."""
+    """The arena's tensors: `keys` and `values`, each `[layers, kv_heads, positions, head_dim]`, keys after RoPE.
+
+    Raises `MemoryError` if the device has no room for them.
+    """
 
     def __init__(self, config: LladaConfig, positions: int, dtype: torch.dtype, device: torch.device) -> None:
         shape = (config.n_layers, config.n_kv_heads, positions, config.head_dim)
         self.positions = positions
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
+        try:
+            self.keys = torch.empty(shape, dtype=dtype, device=device)
+            self.values = torch.empty(shape, dtype=dtype, device=device)
+        except RuntimeError as error:  # what a CPU's allocator raises
+            raise MemoryError(f"no room for the keys and values of {positions} positions") from error
 
     def write(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
         """Puts `keys` and `values` `[rows, kv_heads, head_dim]` at int64 `positions` `[rows]`."""
