@@ -16,6 +16,10 @@ from worker.decoding.knobs import Knobs
 from worker.engine.columns import Array, Columns, on_device, those
 from worker.engine.request import Request
 
+# Numbers of rows up to which sizes are so far apart, and how far apart they are beyond.
+SIZES = ((64, 4), (128, 16), (512, 32), (2048, 128))
+LARGEST_STEP = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -29,13 +33,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Masked positions `start` to `end`, few enough for their logits to be held at once.
+    """Some of the masked positions, few enough for their logits to be held at once.
 
-    `twins` are the hidden states of the unconditional twins of the rows `guided`, int64, with float32 `scales`.
+    `rows` are their hidden states; `twins` those of the unconditional twins of the rows `guided`, int64, which have
+    float32 `scales`.
     """
 
-    start: int
-    end: int
+    rows: slice
     knobs: Knobs
     guided: Tensor | None
     twins: slice
@@ -47,9 +51,10 @@ class Batch:
     """The rows of `requests`, and which of them are masked positions of an active block.
 
     Int64 `token_ids`, `positions` of the canvas and `places` in the arena, each `[rows]`. `wanted` are the rows whose
-    hidden states are read: those of the masked positions, then those of the unconditional twins. `owners` and `columns`
-    say of each masked position whose it is (the index of the request) and its number among those of its request;
-    `quotas`, `thresholds` and `factors` are `[requests]`.
+    hidden states are read: those of the masked positions, then those of the unconditional twins. Both are filled up to
+    one of few sizes, the rows with a last run that nobody reads. `owners` and `columns` say of each masked position
+    whose it is (the index of the request) and its number among those of its request; `quotas`, `thresholds` and
+    `factors` are `[requests]`.
     """
 
     requests: Sequence[Request]
@@ -66,9 +71,12 @@ class Batch:
     factors: Tensor
 
     @classmethod
-    def pack(cls, requests: Sequence[Request], device: torch.device, *, rows_at_once: int) -> "Batch":
-        """Lays out the next pass of `requests`, with chunks of at most `rows_at_once` masked positions."""
-        runs, rows, wanted = _rows(requests)
+    def pack(cls, requests: Sequence[Request], device: torch.device, *, rows_at_once: int, spare: int) -> "Batch":
+        """Lays out the next pass of `requests`, with chunks of at most `rows_at_once` masked positions.
+
+        `spare` is the place in the arena of the rows that fill the batch up.
+        """
+        runs, rows, wanted = _rows(requests, spare)
         counts = [len(request.masked) for request in requests]
         owners = np.repeat(np.arange(len(requests)), counts)
         columns = np.concatenate([np.arange(count) for count in counts])
@@ -100,7 +108,13 @@ class Batch:
         return spread
 
 
-def _rows(requests: Sequence[Request]) -> tuple[list[Run], Array, Array]:
+def rounded_up(rows: int) -> int:
+    """The next of few sizes: a CPU's kernels are compiled for each number of rows, and held in memory."""
+    step = next((step for most, step in SIZES if rows <= most), LARGEST_STEP)
+    return -(-rows // step) * step
+
+
+def _rows(requests: Sequence[Request], spare: int) -> tuple[list[Run], Array, Array]:
     """The runs, their rows (token ids, positions, places), and the rows whose hidden states are wanted."""
     runs: list[Run] = []
     rows: list[Array] = []
@@ -116,7 +130,12 @@ def _rows(requests: Sequence[Request]) -> tuple[list[Run], Array, Array]:
             runs.append(Run(start, end, first, request.length))
             rows.append(np.stack([canvas[positions], positions, positions + first]))
             (twins if number else masked).append(wanted + start)
-    return runs, np.concatenate(rows, axis=1), np.concatenate(masked + twins)
+    filling = rounded_up(end) - end
+    if filling:
+        runs.append(Run(end, end + filling, spare, 1))
+        rows.append(np.array([[0], [0], [spare]]).repeat(filling, axis=1))
+    wanted = np.concatenate(masked + twins)
+    return runs, np.concatenate(rows, axis=1), np.pad(wanted, (0, rounded_up(len(wanted)) - len(wanted)))
 
 
 def _chunks(requests: Sequence[Request], owners: Array, device: torch.device, rows_at_once: int) -> Iterator[Chunk]:
@@ -130,8 +149,7 @@ def _chunks(requests: Sequence[Request], owners: Array, device: torch.device, ro
         twins = slice(twin, twin + len(guided))
         twin = twins.stop
         yield Chunk(
-            start=start,
-            end=end,
+            rows=slice(start, end),
             knobs=columns.knobs(start, end, device),
             guided=those(device, guided),
             twins=twins,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worker.decoding.commit import choose_positions
 from worker.decoding.predict import Predictions, guided, predict
-from worker.engine.batch import Batch, Chunk
+from worker.engine.batch import Batch, Chunk, rounded_up
 from worker.engine.columns import Array
 from worker.engine.forward import choose_forward
 from worker.engine.kv_cache import KeysAndValues, Slot
@@ -46,7 +46,7 @@ class Denoiser:
     @torch.inference_mode()
     def step(self, requests: Sequence[Request]) -> list[Update]:
         """One forward pass, and what it makes each request commit."""
-        batch = Batch.pack(requests, self.model.device, rows_at_once=self._rows_at_once)
+        batch = Batch.pack(requests, self.model.device, rows_at_once=self._rows_at_once, spare=self._spare.start)
         hidden = self._forward(batch)
         predictions = [self._predict(hidden, chunk) for chunk in batch.chunks]
         confidences = batch.by_request(torch.cat([chunk.confidences for chunk in predictions]), -torch.inf)
@@ -56,14 +56,17 @@ class Denoiser:
         return list(_commit(requests, decisions, alternatives))
 
     def _predict(self, hidden: Tensor, chunk: Chunk) -> Predictions:
-        logits = self._logits(hidden[chunk.start : chunk.end])
+        logits = self._logits(hidden, chunk.rows)
         if chunk.guided is not None:
-            unconditional = self._logits(hidden[chunk.twins])
+            unconditional = self._logits(hidden, chunk.twins)
             logits[chunk.guided] = guided(logits[chunk.guided], unconditional, chunk.scales)
         return predict(logits, self.model.mask_token_id, chunk.knobs)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return self.model.network.logits(hidden).to(self._confidence_dtype)
+    def _logits(self, hidden: Tensor, rows: slice) -> Tensor:
+        """Those of some rows, computed for one of few sizes: the rows behind them have hidden states too."""
+        count = rows.stop - rows.start
+        logits = self.model.network.logits(hidden[rows.start : rows.start + rounded_up(count)])
+        return logits[:count].to(self._confidence_dtype)
 
 
 def _on_host(chosen: Tensor, predictions: Sequence[Predictions]) -> Array:
@@ -79,7 +82,7 @@ def _alternatives(
     """The likeliest tokens of each masked position for which somebody asked."""
     for chunk, predicted in zip(chunks, predictions, strict=True):
         if chunk.knobs.ranked is not None:
-            columns = (chunk.knobs.ranked + chunk.start, predicted.top_ids, predicted.top_logprobs)
+            columns = (chunk.knobs.ranked + chunk.rows.start, predicted.top_ids, predicted.top_logprobs)
             for row, ids, logprobs in zip(*(column.tolist() for column in columns), strict=True):
                 yield row, [TokenLogprob(*one) for one in zip(ids, logprobs, strict=True)]
 

@@ -83,16 +83,17 @@ class GraphForward:
     def __call__(self, batch: Batch) -> Tensor:
         """Hidden states `[wanted, d_model]`."""
         rows = len(batch.token_ids)
+        runs = [run for run in batch.runs if run.first < self._spare]
         fits = next((size for size in GRAPH_ROWS if rows <= size), None)
-        if fits is None or len(batch.runs) > self._max_runs:
+        if fits is None or len(runs) > self._max_runs:
             return self._eager(batch)
         graph = self._graphs[fits]
-        self._fill(graph, batch, rows)
+        self._fill(graph, batch, runs)
         return graph.replay()[batch.wanted]
 
-    def _fill(self, graph: Graph, batch: Batch, rows: int) -> None:
+    def _fill(self, graph: Graph, batch: Batch, runs: list[Run]) -> None:
         """Puts a batch into a graph's tensors; what is left of them becomes runs of the spare position."""
-        size = len(graph.token_ids)
+        rows, size = len(batch.token_ids), len(graph.token_ids)
         for held, given, spare in (
             (graph.token_ids, batch.token_ids, 0),
             (graph.positions, batch.positions, 0),
@@ -100,9 +101,9 @@ class GraphForward:
         ):
             held[:rows] = given
             held[rows:] = spare
-        padding = [Run(rows, size, self._spare, 1)]
-        padding += [Run(size, size, self._spare + 1, 0)] * (self._max_runs - len(batch.runs))
-        ragged = Ragged.of([*batch.runs, *padding], graph.places.device)
+        filling = Run(runs[-1].end if runs else 0, size, self._spare, 1)
+        empty = [Run(size, size, self._spare + 1, 0)] * (self._max_runs - len(runs))
+        ragged = Ragged.of([*runs, filling, *empty], graph.places.device)
         graph.ragged.rows.copy_(ragged.rows)
         graph.ragged.slots.copy_(ragged.slots)
         graph.ragged.lengths.copy_(ragged.lengths)

@@ -163,7 +163,7 @@ class Request:
         if self.options.kv_cache is KvCache.NONE:
             return 0
         whole = self.options.kv_cache is KvCache.PREFIX
-        return len(self.canvases) * (self.length - len(self.prompt) if whole else self.options.block_length)
+        return len(self.canvases) * (self.length - len(self.prompt) if whole else self._blocks[0][1])
 
     @property
     def quota(self) -> int:
