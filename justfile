@@ -45,9 +45,13 @@ lint: _tools
 test *ARGS: _tools
     @exec uv run --no-sync python -m pytest "$@"
 
-# Times the engine: tokens a second, alone and many at once.
-bench *ARGS: _runtime
-    @exec uv run --no-sync python -m benchmarks.engine "$@"
+# Measures speed, and what it costs in accuracy: just bench --shape demo --concurrent 1,4 --skip-oracle
+bench *ARGS: (_install "--extra" "worker" "--group" "bench")
+    @exec uv run --no-sync python -m benchmarks "$@"
+
+# Watches a worker's memory over ten thousand requests, a third of them cancelled.
+bench-memory *ARGS: (_install "--extra" "worker" "--group" "bench")
+    @exec uv run --no-sync python -m benchmarks.memory "$@"
 
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime

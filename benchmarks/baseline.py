@@ -1,0 +1,25 @@
+"""The oracle of the tests, timed: the algorithm written from its definition, one request, no batch."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from tests.worker import oracle
+from worker.engine.request import DecodingOptions
+
+
+class Baseline:
+    """The oracle with a checkpoint's weights."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+        self._model = oracle.Transformer(folder, dtype)
+
+    def tokens_per_second(self, prompt: Sequence[int], options: DecodingOptions) -> float:
+        # A test has it take every decision five times over, to see which are close; that is not the algorithm's time.
+        with patch.multiple(oracle, NUDGES=(), _nudged=lambda values, *_: values):
+            began = time.perf_counter()
+            oracle.decode(self._model, prompt, options)
+            return options.gen_length / (time.perf_counter() - began)

@@ -1,0 +1,161 @@
+"""`python -m benchmarks.memory`, or `just bench-memory`: a worker's memory over thousands of requests.
+
+A worker of its own serves the demo model to clients that want all kinds of things; a third of them leave midway. Its
+resident memory is read from `GetStats` as requests end. A leak of a kilobyte per request would show as ten megabytes.
+"""
+
+import argparse
+import asyncio
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import grpc
+import torch
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from matplotlib.figure import Figure
+
+from benchmarks import plots, report
+from benchmarks.shapes import DEMO
+from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
+
+OUT = Path(__file__).parent.parent / "docs" / "benchmarks"
+VOCABULARY = 400
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The worker's memory after so many requests."""
+
+    requests: int
+    megabytes: float
+
+
+class Crowd:
+    """Clients who ask one after the other, each for something else."""
+
+    def __init__(self, stub: "rpc.TextGenerationServiceAsyncStub", requests: int, every: int, seed: int) -> None:
+        self.samples: list[Sample] = []
+        self.cancelled = 0
+        self._stub = stub
+        self._random = random.Random(seed)  # noqa: S311 - a seed has to give the same again
+        self._left = requests
+        self._every = every
+        self._ended = 0
+
+    async def client(self) -> None:
+        """Asks until all requests have been made."""
+        while self._left > 0:
+            self._left -= 1
+            await self._ask()
+            self._ended += 1
+            if self._ended % self._every == 0:
+                stats = await self._stub.GetStats(pb.GetStatsRequest())
+                self.samples.append(Sample(self._ended, stats.memory_used_bytes / 1e6))
+
+    async def _ask(self) -> None:
+        leaves_after = self._random.randint(0, 4) if self._random.random() < 1 / 3 else None
+        call = self._stub.GenerateStream(self._request())
+        if leaves_after is None:
+            async for _ in call:
+                pass
+            return
+        for _ in range(leaves_after):
+            await call.read()
+        call.cancel()
+        self.cancelled += 1
+
+    def _request(self) -> pb.GenerateRequest:
+        pick = self._random
+        gen_length = pick.randint(1, 64)
+        options = pb.DiffusionOptions(
+            gen_length=gen_length,
+            block_length=pick.randint(1, gen_length),
+            kv_cache=pick.choice((pb.KV_CACHE_NONE, pb.KV_CACHE_PREFIX, pb.KV_CACHE_DUAL)),
+            remasking=pick.choice(pb.Remasking.values()),
+            temperature=pick.choice((0.0, 0.0, 1.0)),
+            top_p=pick.choice((1.0, 0.9)),
+            cfg_scale=pick.choice((0.0, 0.0, 0.0, 1.0)),
+            threshold=pick.uniform(0, 1),
+            top_logprobs=pick.choice((0, 0, 3)),
+            logit_bias={pick.randrange(VOCABULARY): 1.0} if pick.random() < 1 / 4 else {},
+        )
+        prompt, suffix = (self._tokens(most) for most in (200, 20))
+        return pb.GenerateRequest(prompt=prompt, suffix=suffix, options=options, report_canvas=pick.random() < 1 / 4)
+
+    def _tokens(self, most: int) -> pb.Tokens:
+        return pb.Tokens(ids=[self._random.randrange(VOCABULARY) for _ in range(self._random.randint(0, most))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="just bench-memory", description=(__doc__ or "").partition(": ")[2])
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--every", type=int, default=50, help="requests between two samples")
+    parser.add_argument("--out", type=Path, default=OUT, help="the folder for the JSON file and the plot")
+    arguments = parser.parse_args()
+    with serving_worker() as address:
+        crowd = asyncio.run(_run(address, arguments))
+    quarter = max(1, len(crowd.samples) // 4)
+    second, last = (
+        median(sample.megabytes for sample in samples)
+        for samples in (crowd.samples[quarter : 2 * quarter], crowd.samples[-quarter:])
+    )
+    print(
+        f"{arguments.requests} requests, {crowd.cancelled} of them cancelled: {second:.1f} MB in the second quarter, "
+        f"{last:.1f} MB in the last, {(last - second) * 1e6 / (arguments.requests / 2):+.0f} bytes a request"
+    )
+    _plot(arguments.out / "memory.png", crowd.samples)
+    samples = [(sample.requests, round(sample.megabytes, 2)) for sample in crowd.samples]
+    report.write(arguments.out / "memory.json", torch.device("cpu"), cancelled=crowd.cancelled, samples=samples)
+
+
+@contextmanager
+def serving_worker() -> Iterator[str]:
+    """The address of a worker in a process of its own, with the demo model on the CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"unix:{folder}/worker.sock"
+        command = [sys.executable, "-m", "worker", f"--model={DEMO}", f"--listen={address}", "--device=cpu"]
+        process = subprocess.Popen([*command, "--log-level=warning"])  # noqa: S603 - our own worker
+        try:
+            with grpc.insecure_channel(address) as channel:
+                probe = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
+                answers = health_pb2_grpc.HealthStub(channel).Watch(probe, wait_for_ready=True)
+                next(answer for answer in answers if answer.status == SERVING)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+async def _run(address: str, arguments: argparse.Namespace) -> Crowd:
+    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        stub = rpc.TextGenerationServiceStub(channel)
+        crowd = Crowd(stub, arguments.requests, arguments.every, seed=1)
+        await asyncio.gather(*(crowd.client() for _ in range(arguments.clients)))
+        return crowd
+
+
+def _plot(file: Path, samples: list[Sample]) -> None:
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    panel = figure.subplots()
+    panel.plot([sample.requests for sample in samples], [sample.megabytes for sample in samples], linewidth=1)
+    panel.set_ylim(0, 1.2 * max(sample.megabytes for sample in samples))
+    panel.set_xlabel("requests, a third of them cancelled")
+    panel.set_ylabel("memory of the worker, MB")
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(alpha=0.25)
+    plots.save(figure, file)
+
+
+if __name__ == "__main__":
+    main()

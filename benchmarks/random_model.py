@@ -1,0 +1,102 @@
+"""Networks with random weights, on a device or as a checkpoint that the whole stack can serve.
+
+The weights are drawn so that the network has preferences. With small ones attention would be even, so that every masked
+position would see the same, and a threshold would commit all of them at once or one at a time.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmarks.shapes import DEMO
+from textdiffusion.fingerprint import TOKENIZER_FILES
+from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig
+from worker.models.loading import LoadedModel
+
+# Of the logits, and of queries and keys; all else leaves its products spread as widely as their factors.
+LOGIT_SPREAD = 8.0
+QUERY_SPREAD = 2.5
+
+
+def random_weights(config: LladaConfig, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Every weight of a network, under its name there; the same ones each time."""
+    generator = torch.Generator(device).manual_seed(0)
+    with torch.device("meta"):
+        network = Llada(config)
+    for name, weight in network.state_dict().items():
+        if weight.dim() == 1:
+            yield name, torch.ones(weight.shape, dtype=dtype, device=device)
+        else:
+            drawn = torch.randn(weight.shape, generator=generator, dtype=dtype, device=device)
+            yield name, drawn.mul_(_spread(name, weight.shape[1]))
+
+
+def random_model(config: LladaConfig, device: torch.device, dtype: torch.dtype) -> LoadedModel:
+    """A network that goes straight to the device, for sizes that nobody wants on a disk."""
+    with torch.device("meta"):
+        network = Llada(config)
+    network.load_state_dict(dict(random_weights(config, device, dtype)), assign=True)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    network.eval().requires_grad_(False).pack()
+    return LoadedModel(
+        network=network,
+        model_type="llada",
+        device=device,
+        dtype=dtype,
+        vocab_size=config.vocab_size,
+        max_sequence_length=config.max_sequence_length,
+        mask_token_id=_demo_config()["mask_token_id"],
+        eos_token_ids=(),
+        parameters=parameters,
+        fingerprint="",
+    )
+
+
+def write_random_checkpoint(config: LladaConfig, folder: Path) -> Path:
+    """Makes `folder`, in Hugging Face layout, with the demo model's tokenizer and a word more for each further id.
+
+    Raises `ValueError` if the tokenizer has more tokens than the network knows.
+    """
+    folder.mkdir()
+    weights = random_weights(config, torch.device("cpu"), torch.bfloat16)
+    save_file({WEIGHT_PREFIX + name: weight for name, weight in weights}, folder / "model.safetensors")
+    ids = {name: number for name, number in _demo_config().items() if name.endswith("_token_id")}
+    described = {"model_type": "llada", **asdict(config), **ids}
+    (folder / "config.json").write_text(json.dumps(described, indent=2))
+    for name in TOKENIZER_FILES:
+        if (DEMO / name).exists():
+            shutil.copy(DEMO / name, folder)
+    _add_words(folder / "tokenizer.json", config.vocab_size)
+    return folder
+
+
+def _spread(name: str, inner: int) -> float:
+    """The standard deviation of a matrix whose rows are multiplied with `inner` numbers."""
+    if name == "wte.weight":
+        return 1.0
+    if name == "ff_out.weight":
+        return LOGIT_SPREAD / math.sqrt(inner)
+    return (QUERY_SPREAD if name.endswith(("q_proj.weight", "k_proj.weight")) else 1.0) / math.sqrt(inner)
+
+
+def _demo_config() -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((DEMO / "config.json").read_text())
+    return config
+
+
+def _add_words(file: Path, vocab_size: int) -> None:
+    tokenizer = json.loads(file.read_text())
+    words = tokenizer["model"]["vocab"]
+    taken = {*words.values(), *(token["id"] for token in tokenizer["added_tokens"])}
+    if max(taken) >= vocab_size:
+        raise ValueError(f"the demo model's tokenizer has ids up to {max(taken)}, this network only {vocab_size}")
+    words.update({f"Ġw{number}": number for number in range(vocab_size) if number not in taken})
+    file.write_text(json.dumps(tokenizer))

@@ -1,0 +1,108 @@
+"""Milliseconds of a step, beside what the device needs to read the weights once and to do the arithmetic at its peak.
+
+This is the measure for large models on a GPU: with few rows a step cannot be faster than the reading, with many it
+cannot be faster than the arithmetic.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from statistics import mean, median
+from typing import Any
+
+import torch
+
+from benchmarks.clock import now, seconds_of
+from benchmarks.operations import Pass, operations, weights_read
+from benchmarks.shapes import Shape
+from worker.engine.denoiser import Denoiser
+from worker.engine.kv_cache import Slot
+from worker.engine.request import KvCache, Request
+from worker.engine.scheduler import Limits
+from worker.models.loading import LoadedModel
+
+# Large enough for the device to reach its peak.
+MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+COPIED_BYTES = {"cpu": 1 << 28, "cuda": 1 << 32}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peaks:
+    """What the device does at best: bytes and operations a second."""
+
+    bandwidth: float
+    matrix_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Steps of one kind, in milliseconds: the median that was taken, and the two bounds."""
+
+    shape: str
+    dtype: str
+    kind: str
+    concurrent: int
+    rows: int
+    steps: int
+    taken: float
+    reading: float
+    arithmetic: float
+
+    @property
+    def over_bound(self) -> float:
+        return self.taken / max(self.reading, self.arithmetic)
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self) | {"over_bound": self.over_bound}
+
+
+def peaks_of(device: torch.device, dtype: torch.dtype) -> Peaks:
+    """The copying of a large tensor, which reads and writes it, and a large square product."""
+    source = torch.zeros(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    copying = seconds_of(lambda: target.copy_(source), device)
+    side = MATRIX_SIDE[device.type]
+    factors = torch.randn(2, side, side, dtype=torch.float32, device=device).to(dtype)
+    multiplying = seconds_of(lambda: factors[0] @ factors[1], device)
+    return Peaks(bandwidth=2 * len(source) / copying, matrix_rate=2 * side**3 / multiplying)
+
+
+def measure(shape: Shape, model: LoadedModel, concurrent: int, peaks: Peaks) -> Iterator[Step]:
+    """The steps of requests that run side by side with the dual cache: over whole canvases, and over blocks."""
+    timed = _timed_steps(shape, model, concurrent)
+    reading = weights_read(model.network.config) * model.dtype.itemsize / peaks.bandwidth
+    for kind, rows in (("full", shape.canvas), ("block", shape.block_length)):
+        steps = [(one, seconds) for one, seconds in timed if one.rows == rows]
+        needed = mean(operations(model.network.config, one) for one, _ in steps)
+        yield Step(
+            shape=shape.name,
+            dtype=str(model.dtype).removeprefix("torch."),
+            kind=kind,
+            concurrent=concurrent,
+            rows=concurrent * rows,
+            steps=len(steps),
+            taken=1e3 * median(seconds for _, seconds in steps),
+            reading=1e3 * reading,
+            arithmetic=1e3 * concurrent * needed / peaks.matrix_rate,
+        )
+
+
+def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> list[tuple[Pass, float]]:
+    """What each request ran over in each step, and the seconds of the step; those of the first block warm up."""
+    options = shape.options(KvCache.DUAL, shape.fixed_schedule)
+    rng = random.Random(0)  # noqa: S311 - the same prompts each time
+    requests = []
+    for number in range(concurrent):
+        prompt = rng.choices(range(model.mask_token_id), k=shape.prompt)
+        request = Request(str(number), prompt, (), options, model.mask_token_id, lambda _: None)
+        request.slot = Slot(number * shape.canvas, shape.canvas)
+        requests.append(request)
+    limits = Limits(max_running=concurrent, max_waiting=0, positions=concurrent * shape.canvas)
+    denoiser = Denoiser(model, limits, torch.float32)
+    timed = []
+    while not requests[0].finish_reason:
+        one = Pass(requests[0].rows, shape.canvas, len(requests[0].masked))
+        began = now(model.device)
+        denoiser.step(requests)
+        timed.append((one, now(model.device) - began))
+    return timed[shape.block_length :]
