@@ -11,6 +11,7 @@ import torch
 from benchmarks import plots, quality, report, speed, steps
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import DEMO, SHAPES, Rule, Shape
+from worker.device import apart
 from worker.engine.request import KvCache
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
@@ -52,7 +53,9 @@ def _speed(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, ar
             with_oracle=not arguments.skip_oracle and device.type == "cpu",
         )
         with tempfile.TemporaryDirectory() as temporary:
-            folder = write_random_checkpoint(shape.network, Path(temporary) / shape.name) if shape.network else DEMO
+            folder = DEMO
+            if shape.network:
+                folder = apart(write_random_checkpoint, shape.network, Path(temporary) / shape.name)
             for cell in speed.measure(shape, folder, device, dtype, plan):
                 print(report.SPEED.line(cell), flush=True)
                 cells.append(cell)

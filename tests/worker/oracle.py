@@ -99,23 +99,29 @@ class Transformer:
 
 
 @torch.inference_mode()
-def decode(model: Transformer, prompt: Sequence[int], options: DecodingOptions, suffix: Sequence[int] = ()) -> Outcome:
-    """Denoises one request from its masks to its end."""
-    threads = torch.get_num_threads()
-    # Threads take longer to share out such small work than to do it.
-    torch.set_num_threads(1)
-    try:
-        return _Denoising(model, prompt, options, suffix).run()
-    finally:
-        torch.set_num_threads(threads)
+def decode(
+    model: Transformer,
+    prompt: Sequence[int],
+    options: DecodingOptions,
+    suffix: Sequence[int] = (),
+    nudges: Sequence[tuple[int, int]] = NUDGES,
+) -> Outcome:
+    """Denoises one request from its masks to its end, and tries each decision again with `nudges`."""
+    return _Denoising(model, prompt, options, suffix, nudges).run()
 
 
 class _Denoising:
     """Positions are counted from the first generated one, which is `first` on the canvas."""
 
     def __init__(
-        self, model: Transformer, prompt: Sequence[int], options: DecodingOptions, suffix: Sequence[int]
+        self,
+        model: Transformer,
+        prompt: Sequence[int],
+        options: DecodingOptions,
+        suffix: Sequence[int],
+        nudges: Sequence[tuple[int, int]],
     ) -> None:
+        self.nudges = nudges
         self.model, self.options, self.first = model, options, len(prompt)
         masks = [model.mask_token_id] * options.gen_length
         self.canvas = [*prompt, *masks, *suffix]
@@ -161,7 +167,7 @@ class _Denoising:
 
     def _commit(self, masked: Sequence[int], logits: Tensor, quota: int) -> None:
         decided = self._decide(masked, logits, quota, UNMOVED)
-        self.close = self.close or any(self._decide(masked, logits, quota, nudge) != decided for nudge in NUDGES)
+        self.close = self.close or any(self._decide(masked, logits, quota, nudge) != decided for nudge in self.nudges)
         self.outcome.passes += 1
         self.outcome.certain_passes += not self.close
         for position, token in decided.items():
@@ -175,7 +181,7 @@ class _Denoising:
     def _decide(self, masked: Sequence[int], logits: Tensor, quota: int, nudge: tuple[int, int]) -> dict[int, int]:
         """Which of the masked positions take which token."""
         # Guidance multiplies what rounding did to the logits.
-        logits = _nudged(logits.double(), LOGIT_NUDGE * (1 + 2 * self.options.cfg_scale), nudge)
+        logits = _nudged(logits.double().clone(), LOGIT_NUDGE * (1 + 2 * self.options.cfg_scale), nudge)
         for token, bias in self.options.logit_bias.items():
             logits[:, token] += bias
         tokens = self._tokens(masked, logits)
@@ -226,5 +232,7 @@ class _Denoising:
 
 def _nudged(values: Tensor, by: float, nudge: tuple[int, int]) -> Tensor:
     seed, sign = nudge
+    if not sign:
+        return values
     noise = torch.randn(values.shape, dtype=values.dtype, generator=torch.Generator().manual_seed(seed))
     return values + sign * by * noise

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import structlog
@@ -59,12 +60,13 @@ class Engine:
         self._forward_passes = 0
         self._committed_tokens = 0
         self._finished: dict[FinishReason, int] = dict.fromkeys(FinishReason, 0)
+        self._warm: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Runs one forward pass to warm the device up, then waits for requests."""
-        self._denoiser.probe()
+        """Runs one forward pass to warm the device up, then waits for requests. Raises what the device raises."""
         self._thread.start()
+        self._warm.result()
 
     def submit(
         self,
@@ -110,6 +112,15 @@ class Engine:
             )
 
     def _run(self) -> None:
+        try:
+            self._denoiser.probe()
+        except Exception as error:  # noqa: BLE001 - for whoever called `start`
+            self._warm.set_exception(error)
+            return
+        self._warm.set_result(None)
+        self._denoise()
+
+    def _denoise(self) -> None:
         while (requests := self._next_requests()) is not None:
             try:
                 updates = self._denoiser.step(requests)

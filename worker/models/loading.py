@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from textdiffusion.fingerprint import weights_fingerprint
+from worker.device import apart
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig, UnsupportedModelError
 
@@ -59,6 +60,10 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     """Reads config and weights. Raises `CheckpointError` naming the file, key or tensor that is wrong."""
+    return apart(_load, checkpoint, device, dtype)
+
+
+def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     config = checkpoint.read_json("config.json", required=True)
     model_type = config.get("model_type")
     if model_type != "llada":
