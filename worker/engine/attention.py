@@ -5,7 +5,8 @@ Every class here writes the keys and values of a batch's rows into their slots a
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,28 +18,57 @@ from torch.nn import functional
 from worker.engine.batch import Run
 from worker.engine.kv_cache import KeysAndValues
 
+# Of a run that is attended to by products; those of a large one would take gigabytes.
+MOST_SCORES = 1 << 24
+
 Kernel = Callable[..., Any]
 
 
 class RunByRun:
-    """One call per run: what every device can do, and as good as any on a CPU."""
+    """One run after the other: what every device can do, and as good as any on a CPU."""
 
     def __init__(self, arena: KeysAndValues, places: Tensor, runs: Sequence[Run]) -> None:
         self._arena = arena
         self._places = places
         self._runs = runs
         self._lengths = [run.end - run.start for run in runs]
+        self._by_products = (arena.keys.device.type, arena.keys.dtype) == ("cpu", torch.bfloat16)
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         self._arena.write(layer, self._places, keys, values)
-        by_head = queries.transpose(0, 1)[None]
-        held_keys, held_values = self._arena.keys[layer][None], self._arena.values[layer][None]
+        held_keys, held_values = self._arena.keys[layer], self._arena.values[layer]
         attended = []
-        for query, run in zip(torch.split(by_head, self._lengths, dim=2), self._runs, strict=True):
+        for query, run in zip(torch.split(queries.transpose(0, 1), self._lengths, dim=1), self._runs, strict=True):
             slot = slice(run.first, run.first + run.length)
-            own = (query, held_keys[:, :, slot], held_values[:, :, slot])
-            attended.append(functional.scaled_dot_product_attention(*own, enable_gqa=True).transpose(1, 2))
-        return torch.cat(attended, dim=1)[0]
+            small = query.shape[0] * query.shape[1] * run.length <= MOST_SCORES
+            attend = _by_products if self._by_products and small else _by_kernel
+            attended.append(attend(query, held_keys[:, slot], held_values[:, slot]))
+        return torch.cat(attended, dim=1).transpose(0, 1)
+
+
+def _by_kernel(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """`[heads, rows, head_dim]` from queries of that shape and keys and values `[kv_heads, positions, head_dim]`."""
+    return functional.scaled_dot_product_attention(query[None], keys[None], values[None], enable_gqa=True)[0]
+
+
+def _by_products(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The same in bfloat16 on a CPU, where the kernel multiplies in small pieces; scores in float32, as it has them."""
+    kv_heads, _, head_dim = keys.shape
+    grouped = query.reshape(kv_heads, -1, head_dim).float()
+    with _bfloat16_products():
+        scores = torch.bmm(grouped, keys.float().transpose(1, 2)).mul_(head_dim**-0.5)
+    return torch.bmm(scores.softmax(-1).to(values.dtype), values).view(query.shape)
+
+
+@contextmanager
+def _bfloat16_products() -> Iterator[None]:
+    """Lets a CPU multiply float32 numbers as the bfloat16 numbers that they are here; the sums are float32's."""
+    precision = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before, precision.fp32_precision = precision.fp32_precision, "bf16"
+    try:
+        yield
+    finally:
+        precision.fp32_precision = before
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from worker.engine.attention import RunByRun
+from worker.engine.batch import Run
+from worker.engine.kv_cache import KeysAndValues
+from worker.models.llada import LladaConfig
+
+RUNS = [Run(0, 5, 2, 9), Run(5, 6, 11, 1), Run(6, 40, 12, 48)]
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_run_attends_to_its_own_slot_in_the_precision_of_its_dtype(dtype: torch.dtype, kv_heads: int) -> None:
+    config = LladaConfig(
+        d_model=64,
+        n_layers=1,
+        n_heads=4,
+        n_kv_heads=kv_heads,
+        mlp_hidden_size=64,
+        vocab_size=10,
+        embedding_size=10,
+        max_sequence_length=60,
+    )
+    torch.manual_seed(0)
+    arena = KeysAndValues(config, 60, dtype, torch.device("cpu"))
+    arena.keys.normal_()
+    arena.values.normal_()
+    queries = (torch.randn(40, 4, 16) * 3).to(dtype)
+    keys, values = torch.randn(2, 40, kv_heads, 16).to(dtype)
+    places = torch.cat([torch.arange(run.first, run.first + run.end - run.start) for run in RUNS])
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    attended = RunByRun(arena, places, RUNS)(0, queries, keys, values)
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
+    for run in RUNS:
+        slot = slice(run.first, run.first + run.length)
+        exact = [queries[run.start : run.end].transpose(0, 1), arena.keys[0, :, slot], arena.values[0, :, slot]]
+        query, key, value = (heads.double()[None] for heads in exact)
+        expected = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)[0].transpose(0, 1)
+        error = (attended[run.start : run.end].double() - expected).abs().max()
+        assert error < (1e-5 if dtype is torch.float32 else 2e-2)
+    assert torch.equal(arena.keys[0, :, places], keys.transpose(0, 1))
