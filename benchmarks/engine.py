@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from worker.device import keep_freed_memory
 from worker.engine.engine import Engine
 from worker.engine.request import CommittedToken, DecodingOptions, FinishReason, Update
 from worker.engine.scheduler import Limits
@@ -24,6 +25,7 @@ class Reply:
 
 @contextmanager
 def started(model: LoadedModel, limits: Limits) -> Iterator[Engine]:
+    keep_freed_memory()
     engine = Engine(model, limits)
     engine.start()
     try:

@@ -90,7 +90,7 @@ STEPS: Table[Step] = Table(
 def write(file: Path, device: torch.device, **measured: Any) -> None:
     """Writes what was measured, and on what."""
     run = {
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": describe(device),
         "device": str(device),

@@ -180,24 +180,28 @@ class ChatRequest(Strict):
             raise PydanticCustomError("stream_options", "is only allowed when stream is true")
         if self.threshold is not None and self.factor is not None:
             raise PydanticCustomError("factor", "and threshold exclude each other; give one of them")
-        if self.kv_cache is not None and self._cache_by_flags not in (None, self.kv_cache):
-            raise PydanticCustomError(
-                "kv_cache", "differs from what use_cache and use_dual_cache say; give one of them"
-            )
         if self.use_dual_cache and self.use_cache is False:
             raise PydanticCustomError("use_dual_cache", "needs use_cache")
+        if self.kv_cache is not None and self.kv_cache not in self._caches_by_flags:
+            raise PydanticCustomError("kv_cache", "contradicts use_cache or use_dual_cache")
         return self
 
     @property
     def cache(self) -> KvCache | None:
         """The kv_cache that is asked for, in whichever way."""
-        return self.kv_cache or self._cache_by_flags
+        if self.kv_cache is None and (self.use_cache, self.use_dual_cache) == (None, None):
+            return None
+        return self.kv_cache or self._caches_by_flags[0]
 
     @property
-    def _cache_by_flags(self) -> KvCache | None:
-        if self.use_dual_cache:
-            return "dual"
-        return None if self.use_cache is None else "prefix" if self.use_cache else "none"
+    def _caches_by_flags(self) -> list[KvCache]:
+        """Those that Fast-dLLM's flags leave, what they mean there first."""
+        left: list[KvCache] = ["prefix", "dual", "none"]
+        if self.use_cache is not None:
+            left = [cache for cache in left if (cache != "none") is self.use_cache]
+        if self.use_dual_cache is not None:
+            left = [cache for cache in left if (cache == "dual") is self.use_dual_cache]
+        return left
 
     @property
     def max_tokens_field(self) -> str:

@@ -68,7 +68,7 @@ class GenerationSettings(Section):
         None, gt=0, le=1, description="sample from the likeliest tokens of this total probability"
     )
     top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
-    cfg_scale: float | None = Field(None, ge=0, allow_inf_nan=False, description="classifier-free guidance; 0: off")
+    cfg_scale: float | None = Field(None, ge=0, le=1000, description="classifier-free guidance; 0: off")
     remasking: Literal["low_confidence", "random", "margin", "entropy"] | None = Field(
         None, description="which positions a step commits first"
     )
@@ -79,7 +79,7 @@ class GenerationSettings(Section):
     factor: float | None = Field(
         None,
         ge=0,
-        allow_inf_nan=False,
+        le=1000,
         description="commit as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this",
     )
     max_parallel_tokens: int | None = Field(None, ge=1, description="the most positions that a step commits")

@@ -1,5 +1,6 @@
 """The device that a worker runs on: what can be said about it, and how to compute without disturbing others."""
 
+import ctypes
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,9 @@ import psutil
 import torch
 
 _Result = TypeVar("_Result")
+
+# Of glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD in bytes, M_ARENA_MAX.
+_MALLOC_OPTIONS = {-1: 1 << 30, -2: 1 << 26, -3: 1 << 30, -8: 1}
 
 
 def describe(device: torch.device) -> str:
@@ -23,9 +27,12 @@ def describe(device: torch.device) -> str:
 
 
 def memory(device: torch.device) -> tuple[int, int]:
-    """Bytes used and bytes there: of the GPU, or of this process and the machine on a CPU."""
+    """Bytes used and bytes there: of the GPU (0 if it does not answer), or of this process and the machine on a CPU."""
     if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
+        try:
+            free, total = torch.cuda.mem_get_info(device)
+        except RuntimeError:  # the device is broken
+            return 0, 0
         return total - free, total
     return psutil.Process().memory_info().rss, psutil.virtual_memory().total
 
@@ -33,6 +40,24 @@ def memory(device: torch.device) -> tuple[int, int]:
 def free_memory(device: torch.device) -> int:
     """Bytes of the device that can still be had."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def use(device: torch.device) -> None:
+    """Makes `device` what this thread's CUDA streams and graphs belong to."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def keep_freed_memory() -> None:
+    """Has the C library keep what is freed for the next allocation, on Linux.
+
+    Left alone it gives large blocks back to the system at once, and every step takes thousands of page faults to get
+    them again. For the whole process.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        for parameter, value in _MALLOC_OPTIONS.items():
+            mallopt(parameter, value)
 
 
 def apart(compute: Callable[..., _Result], *arguments: object) -> _Result:

@@ -1,6 +1,5 @@
 """From a request's options on the wire, and the worker's defaults, to options that are settled and sound."""
 
-import math
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import NoReturn, TypeVar
@@ -46,13 +45,16 @@ class InvalidRequestError(Exception):
 def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.DiffusionOptions:
     """What a request that leaves an option out gets: settings, else generation_config.json, else `BUILT_IN`."""
     published = checkpoint.read_json("generation_config.json")
-    own = {key: value for key, value in published.items() if key in GenerationSettings.model_fields}
+    own = {
+        key: value for key, value in published.items() if key in GenerationSettings.model_fields and value is not None
+    }
     chosen = merged_generation({**BUILT_IN, **own}, settings.model_dump(exclude_none=True))
     try:
         defaults = GenerationSettings.model_validate(chosen)
     except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"]))
-        raise CheckpointError(f"{checkpoint.source}: generation_config.json: {key} is out of range") from error
+        first = error.errors()[0]
+        wrong = f"{first['loc'][0]} is out of range" if first["loc"] else first["msg"]
+        raise CheckpointError(f"{checkpoint.source}: generation_config.json: {wrong}") from error
     options = pb.DiffusionOptions(
         gen_length=defaults.max_tokens,
         block_length=defaults.block_length,
@@ -104,8 +106,14 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
         max_parallel_tokens=options.max_parallel_tokens or None,
         logit_bias=dict(options.logit_bias),
         top_logprobs=options.top_logprobs,
-        end_token_ids=frozenset(options.stop_token_ids) | frozenset(() if options.ignore_eos else model.eos_token_ids),
+        end_token_ids=_end_token_ids(options, model),
     )
+
+
+def _end_token_ids(options: pb.DiffusionOptions, model: LoadedModel) -> frozenset[int]:
+    ends = {*options.stop_token_ids, *(() if options.ignore_eos else model.eos_token_ids)}
+    # It is never committed; as an end token it would end every request before its first step.
+    return frozenset(ends - {model.mask_token_id})
 
 
 def _gen_length(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, positions: int) -> int:
@@ -142,12 +150,9 @@ def _check_ranges(options: pb.DiffusionOptions) -> None:
     for name in ("gen_length", "block_length", "steps", "max_parallel_tokens"):
         if _given(options, name) and getattr(options, name) < 1:
             _refuse(name, "must be at least 1")
-    for name in ("temperature", "cfg_scale", "factor"):
-        if _given(options, name) and not 0 <= getattr(options, name) < math.inf:
-            _refuse(name, "must be a number, 0 or more")
-    for name in ("top_p", "threshold"):
-        if _given(options, name) and not 0 <= getattr(options, name) <= 1:
-            _refuse(name, "must be a number from 0 to 1")
+    for name, most in (("top_p", 1), ("threshold", 1), ("cfg_scale", 1000), ("factor", 1000), ("temperature", 1000)):
+        if _given(options, name) and not 0 <= getattr(options, name) <= most:
+            _refuse(name, f"must be a number from 0 to {most}")
     if options.HasField("top_p") and options.top_p == 0:
         _refuse("top_p", "must be above 0")
     _check_logit_bias(options)

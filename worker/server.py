@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc
 import structlog
@@ -24,7 +25,7 @@ from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import WorkerSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
-from worker.device import describe, free_memory
+from worker.device import describe, free_memory, keep_freed_memory, use
 from worker.engine.engine import Engine
 from worker.engine.kv_cache import affordable_positions
 from worker.engine.scheduler import Limits
@@ -145,21 +146,34 @@ def _load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     positions = settings.kv_cache_positions or affordable_positions(
         model.network.config, dtype, requests=settings.max_concurrent_requests, free_bytes=free_memory(device)
     )
+    # What does not fit into the cache cannot be run, whatever the model could do.
+    model = replace(model, max_sequence_length=min(model.max_sequence_length, positions))
     limits = Limits(
         max_running=settings.max_concurrent_requests,
         max_waiting=settings.max_queued_requests,
         max_rows=settings.max_step_rows,
         positions=positions,
     )
+    engine = _started(model, limits, getattr(torch, settings.confidence_dtype), on_broken)
+    return Serving(engine, _info(settings, checkpoint, model, defaults))
+
+
+def _started(
+    model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype, on_broken: Callable[[], object]
+) -> Engine:
+    keep_freed_memory()
+    use(model.device)
     try:
-        engine = Engine(model, limits, confidence_dtype=getattr(torch, settings.confidence_dtype), on_broken=on_broken)
+        engine = Engine(model, limits, confidence_dtype=confidence_dtype, on_broken=on_broken)
         engine.start()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise CheckpointError(
-            f"{settings.model}: the memory of {device} has no room for a forward pass beside the keys and values of "
-            f"{positions} positions; set kv_cache_positions"
+            f"the memory of {model.device} has no room for a forward pass beside the keys and values of "
+            f"{limits.positions} positions; set kv_cache_positions"
         ) from error
-    return Serving(engine, _info(settings, checkpoint, model, defaults))
+    except RuntimeError as error:
+        raise CheckpointError(f"{model.device} cannot run the model: {str(error).partition(chr(10))[0]}") from error
+    return engine
 
 
 def _info(

@@ -74,7 +74,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
                 if update.finish_reason is FinishReason.FAILED:
                     await context.abort(grpc.StatusCode.INTERNAL, f"{update.failure}; the worker's log says more")
                 if update.finish_reason is FinishReason.CANCELLED:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, serving.engine.closed_because)
                 yield _update(request, update, kept)
                 if update.finish_reason:
                     return

@@ -18,8 +18,8 @@ from models.demo.conversations import TASKS, Conversation, Writer
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from worker.engine.engine import Engine
-from worker.engine.scheduler import Limits
 from worker.engine.request import Update
+from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_dtype, load_model
 from worker.options import defaults_for, settle

@@ -75,6 +75,8 @@ def accepted(**fields: Any) -> Any:
         ({"remasking": "best"}, "remasking"),
         ({"kv_cache": "full"}, "kv_cache"),
         ({"kv_cache": "none", "use_dual_cache": True}, "kv_cache"),
+        ({"kv_cache": "dual", "use_dual_cache": False}, "kv_cache"),
+        ({"kv_cache": "none", "use_cache": True}, "kv_cache"),
         ({"use_cache": False, "use_dual_cache": True}, "use_dual_cache"),
         ({"use_cache": 1}, "use_cache"),
         ({"factor": -1}, "factor"),
@@ -122,7 +124,9 @@ def test_a_value_that_others_know_is_refused_as_unsupported() -> None:
         ({"use_dual_cache": True}, "dual"),
         ({"use_cache": True, "use_dual_cache": True, "kv_cache": "dual"}, "dual"),
         ({"use_cache": True, "use_dual_cache": False}, "prefix"),
-        ({"use_dual_cache": False}, None),
+        ({"use_dual_cache": False}, "prefix"),
+        ({"use_cache": True, "kv_cache": "dual"}, "dual"),
+        ({"use_dual_cache": False, "kv_cache": "none"}, "none"),
     ],
 )
 def test_a_cache_is_asked_for_by_its_name_or_by_fast_dllm_s_flags(fields: dict[str, Any], cache: str | None) -> None:

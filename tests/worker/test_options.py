@@ -46,6 +46,23 @@ def test_a_default_of_the_model_that_is_out_of_range_is_named(tmp_path: Path) ->
         defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
 
 
+@pytest.mark.parametrize("name", ["top_p", "block_length", "max_tokens", "remasking", "kv_cache", "threshold"])
+def test_null_in_the_model_s_defaults_means_left_out(tmp_path: Path, name: str) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({name: None}))
+    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
+    assert defaults == defaults_for(Checkpoint("none", GOLDEN), GenerationSettings())
+
+
+def test_defaults_of_the_model_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 0.5, "factor": 1.0}))
+    with pytest.raises(CheckpointError, match=r"generation_config\.json: .*threshold and factor exclude"):
+        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
+
+
+def test_the_mask_token_never_ends_a_request(golden_model: LoadedModel) -> None:
+    assert settled(golden_model, stop_token_ids=[305, 7]).end_token_ids == {304, 7}
+
+
 def test_a_default_spelled_out_is_the_default(golden_model: LoadedModel) -> None:
     defaults = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(threshold=0.9, temperature=0.7))
     spelled = pb.GenerateRequest(options=pb.DiffusionOptions(threshold=0.9, temperature=0.7, seed=1))

@@ -21,7 +21,8 @@ class Remasking(Enum):
 def confidence(log_probabilities: Tensor, tokens: Tensor, knobs: Knobs) -> Tensor:
     """Float64 `[rows]`, from 0 to 1, of the clean `log_probabilities` `[rows, vocabulary]` and the chosen `tokens`.
 
-    Entropy is told as exp(-entropy), in the same order, so that a threshold means something for it too.
+    Entropy is told as exp(-entropy), in the same order, so that a threshold means something for it too. Margin and
+    entropy are those of the whole softmax, the mask token's share included.
     """
     sure = log_probabilities.gather(1, tokens[:, None]).squeeze(1).double().exp()
     if knobs.by_margin is not None:
@@ -33,5 +34,6 @@ def confidence(log_probabilities: Tensor, tokens: Tensor, knobs: Knobs) -> Tenso
     if knobs.at_random is not None:
         rows = knobs.at_random
         drawn = uniform(Stream.REMASKING, knobs.seeds[rows], knobs.positions[rows], knobs.steps[rows], columns=1)
-        sure[rows] = drawn.squeeze(1)
+        # What is not a number stays that: no number is drawn for it.
+        sure[rows] = drawn.squeeze(1).where(sure[rows].isfinite(), torch.nan)
     return sure

@@ -52,7 +52,7 @@ class Batch:
 
     Int64 `token_ids`, `positions` of the canvas and `places` in the arena, each `[rows]`. `wanted` are the rows whose
     hidden states are read: those of the masked positions, then those of the unconditional twins. Both are filled up to
-    one of few sizes, the rows with a last run that nobody reads. `owners` and `columns` say of each masked position
+    one of few sizes, the rows with a last run that nobody reads. `owners` and `ranks` say of each masked position
     whose it is (the index of the request) and its number among those of its request; `quotas`, `thresholds` and
     `factors` are `[requests]`.
     """
@@ -65,7 +65,7 @@ class Batch:
     wanted: Tensor
     chunks: Sequence[Chunk]
     owners: Tensor
-    columns: Tensor
+    ranks: Tensor
     quotas: Tensor
     thresholds: Tensor
     factors: Tensor
@@ -79,9 +79,9 @@ class Batch:
         runs, rows, wanted = _rows(requests, spare)
         counts = [len(request.masked) for request in requests]
         owners = np.repeat(np.arange(len(requests)), counts)
-        columns = np.concatenate([np.arange(count) for count in counts])
+        ranks = np.concatenate([np.arange(count) for count in counts])
         token_ids, positions, places = on_device(device, rows)
-        owners_there, columns_there = on_device(device, np.stack([owners, columns]))
+        owners_there, ranks_there = on_device(device, np.stack([owners, ranks]))
         options = [request.options for request in requests]
         rules = [(_number(one.threshold), _number(one.factor)) for one in options]
         thresholds, factors = on_device(device, np.array(rules, dtype=np.float64).T)
@@ -94,7 +94,7 @@ class Batch:
             wanted=on_device(device, wanted),
             chunks=list(_chunks(requests, owners, device, rows_at_once)),
             owners=owners_there,
-            columns=columns_there,
+            ranks=ranks_there,
             quotas=on_device(device, np.array([request.quota for request in requests])),
             thresholds=thresholds,
             factors=factors,
@@ -104,7 +104,7 @@ class Batch:
         """`[masked]` values as `[requests, width]`, a line per request, `absent` behind its last masked position."""
         width = max(len(request.masked) for request in self.requests)
         spread = values.new_full((len(self.requests), width), absent)
-        spread[self.owners, self.columns] = values
+        spread[self.owners, self.ranks] = values
         return spread
 
 

@@ -18,7 +18,7 @@ from worker.models.loading import LoadedModel
 
 # Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
 # On a CPU they are read several times, which is faster while they are in its cache.
-LOGITS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 26}
+LOGITS_AT_ONCE = {"cpu": 1 << 22, "cuda": 1 << 24}
 
 
 class Denoiser:
@@ -51,7 +51,7 @@ class Denoiser:
         predictions = [self._predict(hidden, chunk) for chunk in batch.chunks]
         confidences = batch.by_request(torch.cat([chunk.confidences for chunk in predictions]), -torch.inf)
         chosen = choose_positions(confidences, batch.quotas, batch.thresholds, batch.factors)
-        decisions = _on_host(chosen[batch.owners, batch.columns], predictions)
+        decisions = _on_host(chosen[batch.owners, batch.ranks], predictions)
         alternatives = dict(_alternatives(batch.chunks, predictions))
         return list(_commit(requests, decisions, alternatives))
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import structlog
 import torch
 
+from worker.device import use
 from worker.engine.denoiser import Denoiser
-from worker.engine.request import DecodingOptions, FinishReason, Publish, Request
+from worker.engine.request import DecodingOptions, FinishReason, Publish, Request, Update
 from worker.engine.scheduler import Limits, Scheduler
 from worker.models.loading import LoadedModel
 
@@ -98,6 +99,12 @@ class Engine:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def closed_because(self) -> str:
+        """Why no more requests are taken; empty while they are."""
+        with self._changed:
+            return self._closed_because
+
     def stats(self) -> EngineStats:
         with self._changed:
             return EngineStats(
@@ -112,27 +119,31 @@ class Engine:
             )
 
     def _run(self) -> None:
+        use(self.model.device)
         try:
             self._denoiser.probe()
         except Exception as error:  # noqa: BLE001 - for whoever called `start`
+            self._close("the worker's device is broken")
             self._warm.set_exception(error)
             return
         self._warm.set_result(None)
-        self._denoise()
+        try:
+            self._denoise()
+        except Exception:
+            log.exception("the engine failed; no more requests are served")
+            self._close("the worker's engine failed")
+            for request, reason in self._scheduler.take_finished():
+                _publish(request, request.update(reason=reason))
+            self._on_broken()
 
     def _denoise(self) -> None:
         while (requests := self._next_requests()) is not None:
-            try:
-                updates = self._denoiser.step(requests)
-            except Exception as error:
-                log.exception("step failed", requests=[request.request_id for request in requests])
-                self._recover(requests, error)
-                continue
+            updates = self._step(requests)
             with self._changed:
-                self._forward_passes += 1
+                self._forward_passes += bool(updates)
                 self._committed_tokens += sum(len(update.committed) for update in updates)
-            for request, update in zip(requests, updates, strict=True):
-                request.publish(update)
+            for request, update in zip(requests, updates, strict=False):
+                _publish(request, update)
 
     def _next_requests(self) -> list[Request] | None:
         """The requests of the next step, once there are some; none when the engine stops."""
@@ -147,15 +158,27 @@ class Engine:
                         return None
                     self._changed.wait()
             for request, reason in over:
-                request.publish(request.update(reason=reason))
+                if request.failure:
+                    log.error("request failed", request_id=request.request_id, reason=request.failure)
+                _publish(request, request.update(reason=reason))
             if requests:
                 return requests
 
-    def _recover(self, requests: Sequence[Request], error: Exception) -> None:
-        """Gives up the requests of a failed step, and all others if no step can succeed any more."""
-        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    def _step(self, requests: list[Request]) -> list[Update]:
+        """What a step makes `requests` commit; nothing if it fails, which is the end of them."""
+        try:
+            return self._denoiser.step(requests)
+        except Exception as error:
+            log.exception("step failed", requests=[request.request_id for request in requests])
+            out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        # Only out here, where no traceback holds on to the tensors of the step any more.
         for request in requests:
             request.failure = "the device ran out of memory" if out_of_memory else "the forward pass failed"
+        self._recover()
+        return []
+
+    def _recover(self) -> None:
+        """Gives up all requests if not even a single row can be run any more."""
         try:
             if self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -171,3 +194,12 @@ class Engine:
             for request in (*self._scheduler.running, *self._scheduler.waiting):
                 request.cancelled = True
             self._changed.notify()
+
+
+def _publish(request: Request, update: Update) -> None:
+    """Who cannot be told any more must not stop the others."""
+    try:
+        request.publish(update)
+    except Exception:
+        log.exception("nobody could be told", request_id=request.request_id)
+        request.cancelled = True

@@ -78,7 +78,7 @@ class GraphForward:
         self._record = record
         self._max_runs = max_runs
         self._spare = arena.positions - 1
-        self._graphs = {rows: self._recorded(rows) for rows in GRAPH_ROWS}
+        self._graphs = {rows: self._recorded(rows) for rows in reversed(GRAPH_ROWS)}
 
     def __call__(self, batch: Batch) -> Tensor:
         """Hidden states `[wanted, d_model]`."""
@@ -144,9 +144,11 @@ def agrees(kernel: Kernel, arena: KeysAndValues) -> bool:
         return False
     device, dtype = arena.keys.device, arena.keys.dtype
     kv_heads, head_dim = arena.keys.shape[1], arena.keys.shape[3]
-    arena.keys.normal_()
-    arena.values.normal_()
-    queries, keys, values = torch.randn(3, runs[-1].end, kv_heads, head_dim, dtype=dtype, device=device)
+    random = torch.Generator(device).manual_seed(0)
+    for held in (arena.keys, arena.values):
+        held[0, :, : runs[-1].first + runs[-1].length].normal_(generator=random)
+    shape = (3, runs[-1].end, kv_heads, head_dim)
+    queries, keys, values = torch.randn(shape, generator=random, dtype=dtype, device=device)
     places = torch.tensor([0, 4, 5, 6], device=device)
     try:
         tried = AllAtOnce(kernel, arena, places, Ragged.of(runs, device))(0, queries, keys, values)

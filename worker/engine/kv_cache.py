@@ -59,7 +59,7 @@ class Slots:
 def affordable_positions(config: LladaConfig, dtype: torch.dtype, *, requests: int, free_bytes: int) -> int:
     """Positions for so many requests as long as the model allows or, where memory is short, half of what is free."""
     bytes_of_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim * dtype.itemsize
-    return min(requests * config.max_sequence_length, free_bytes // 2 // bytes_of_position)
+    return max(1, min(requests * config.max_sequence_length, free_bytes // 2 // bytes_of_position))
 
 
 class KeysAndValues:
@@ -77,7 +77,7 @@ class KeysAndValues:
         except RuntimeError as error:  # what a CPU's allocator raises
             raise MemoryError(f"no room for the keys and values of {positions} positions") from error
 
-    def write(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> None:
-        """Puts `keys` and `values` `[rows, kv_heads, head_dim]` at int64 `positions` `[rows]`."""
-        self.keys[layer].index_copy_(1, positions, keys.transpose(0, 1))
-        self.values[layer].index_copy_(1, positions, values.transpose(0, 1))
+    def write(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Puts `keys` and `values` `[rows, kv_heads, head_dim]` at int64 `places` `[rows]`."""
+        self.keys[layer].index_copy_(1, places, keys.transpose(0, 1))
+        self.values[layer].index_copy_(1, places, values.transpose(0, 1))

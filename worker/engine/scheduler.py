@@ -91,6 +91,8 @@ class Scheduler:
                 return
             request = self.waiting.popleft()
             request.slot = slot
+            # Its turn comes behind those who wait already, or a stream of short requests would starve the others.
+            request.last_scheduled = self._steps
             self.running.append(request)
 
     def _leaves_room(self, request: Request) -> bool:

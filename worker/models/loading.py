@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from textdiffusion.fingerprint import weights_fingerprint
-from worker.device import apart
+from worker.device import apart, use
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig, UnsupportedModelError
 
@@ -64,6 +64,7 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
 
 
 def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
+    use(device)
     config = checkpoint.read_json("config.json", required=True)
     model_type = config.get("model_type")
     if model_type != "llada":

@@ -2,8 +2,8 @@
 
 A step of denoising multiplies few rows with all weights of the network. On a CPU, torch's own `linear` then spends more
 time on reordering the weights than on multiplying with them. oneDNN's layout, made once, halves the time of a step, its
-products of one row do not depend on how many others there are, and what follows a product (an activation, a factor, a
-summand) is done while its numbers are still in registers.
+products of one row do not depend on how many others there are (but where a float32 row is alone), and what follows a
+product (an activation, a factor, a summand) is done while its numbers are still in registers.
 """
 
 from typing import Protocol

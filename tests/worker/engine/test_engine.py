@@ -213,6 +213,40 @@ def test_logits_that_are_not_numbers_end_their_request(
     assert (last.finish_reason, last.forward_passes) == (FinishReason.FAILED, 1)
 
 
+@pytest.mark.parametrize("remasking", Remasking)
+def test_what_is_not_a_number_ends_its_request_whatever_the_remasking(
+    engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch, remasking: Remasking
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.model.network, "logits", lambda hidden: torch.full((len(hidden), 320), torch.inf))
+        last = submit(PROMPT, remasking=remasking).last()
+    assert (last.finish_reason, last.failure) == (FinishReason.FAILED, "the model's logits are not numbers")
+
+
+def test_a_listener_that_fails_loses_its_request_and_no_other(engine: Engine, submit: Any) -> None:
+    def deaf(_: Update) -> None:
+        raise RuntimeError("the event loop is closed")
+
+    engine.submit("deaf", PROMPT, ENDLESS, deaf)
+    assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
+    assert (engine.stats().running_requests, engine.stats().cancelled_requests) == (0, 1)
+
+
+def test_an_engine_that_fails_ends_all_requests_and_says_so(
+    golden_model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = threading.Event()
+    engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=512), on_broken=broken.set)
+    engine.start()
+    monkeypatch.setattr(engine._scheduler, "schedule", lambda: [None])
+    ended: queue.SimpleQueue[Update] = queue.SimpleQueue()
+    engine.submit("unlucky", PROMPT, ENDLESS, ended.put)
+    assert ended.get(timeout=60).finish_reason is FinishReason.CANCELLED
+    assert broken.wait(60)
+    with pytest.raises(EngineStoppedError, match="failed"):
+        engine.submit("too late", PROMPT, ENDLESS, lambda _: None)
+
+
 def test_logits_in_chunks_give_the_same_tokens(engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"gen_length": 24, "temperature": 0.8, "seed": 5, "cfg_scale": 0.5, "top_logprobs": 2}
     whole = submit(PROMPT, **options).last().canvas

@@ -47,6 +47,21 @@ def test_whole_canvases_take_turns_within_the_bound_on_rows() -> None:
     assert [queue.schedule() for _ in range(3)] == [[first, second], [first, third], [first, second]]
 
 
+def test_a_stream_of_short_requests_starves_nobody() -> None:
+    queue = scheduler(max_running=3)
+    long = request(cache=KvCache.NONE)
+    queue.add(long)
+    steps = 0
+    while not long.finish_reason:
+        for _ in range(3):
+            queue.add(request(prompt=29, gen=1, block=1))
+        run(queue.schedule())
+        queue.take_finished()
+        steps += 1
+        assert steps <= 3 * long.options.gen_length
+    assert queue.waiting
+
+
 def test_a_canvas_above_the_bound_runs_alone_or_beside_short_passes() -> None:
     queue = scheduler()
     short, long = request(), request(prompt=90)
