@@ -110,8 +110,18 @@ class Batch:
 
 def rounded_up(rows: int) -> int:
     """The next of few sizes: a CPU's kernels are compiled for each number of rows, and held in memory."""
-    step = next((step for most, step in SIZES if rows <= most), LARGEST_STEP)
+    step = _step(rows)
     return -(-rows // step) * step
+
+
+def rounded_down(rows: int) -> int:
+    """The size below, but no less than the smallest."""
+    step = _step(rows)
+    return max(step, rows // step * step)
+
+
+def _step(rows: int) -> int:
+    return next((step for most, step in SIZES if rows <= most), LARGEST_STEP)
 
 
 def _rows(requests: Sequence[Request], spare: int) -> tuple[list[Run], Array, Array]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worker.decoding.commit import choose_positions
 from worker.decoding.predict import Predictions, guided, predict
-from worker.engine.batch import Batch, Chunk, rounded_up
+from worker.engine.batch import Batch, Chunk, rounded_down, rounded_up
 from worker.engine.columns import Array
 from worker.engine.forward import choose_forward
 from worker.engine.kv_cache import KeysAndValues, Slot
@@ -30,7 +30,7 @@ class Denoiser:
     def __init__(self, model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype) -> None:
         self.model = model
         self._confidence_dtype = confidence_dtype
-        self._rows_at_once = max(1, LOGITS_AT_ONCE[model.device.type] // model.network.config.embedding_size)
+        self._rows_at_once = rounded_down(LOGITS_AT_ONCE[model.device.type] // model.network.config.embedding_size)
         # One position more than requests may have, for what nobody reads.
         self._spare = Slot(limits.positions, 1)
         self._arena = KeysAndValues(model.network.config, self._spare.end, model.dtype, model.device)
