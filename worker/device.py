@@ -64,7 +64,7 @@ def apart(compute: Callable[..., _Result], *arguments: object) -> _Result:
     """Computes in a thread that ends; for all that is not the engine's.
 
     OpenMP keeps a team of threads for every thread that has computed. Where the teams together are more than there are
-    cores, they go to sleep after every operation, and the engine's steps take half as long again.
+    cores, they go to sleep after every operation, and the engine's steps take up to half as long again.
     """
     with ThreadPoolExecutor(1) as short_lived:
         return short_lived.submit(compute, *arguments).result()
