@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,8 +55,9 @@ def keep_freed_memory() -> None:
     Left alone it gives large blocks back to the system at once, and every step takes thousands of page faults to get
     them again. For the whole process.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
+    if sys.platform == "linux":
+        # Only glibc has it.
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)
         for parameter, value in _MALLOC_OPTIONS.items():
             mallopt(parameter, value)
 
