@@ -4,31 +4,12 @@ An option that the client leaves out stays absent: its default is the worker's t
 """
 
 from collections.abc import Sequence
-from types import MappingProxyType
-from typing import Final
 
 from router.errors import ContextLengthExceededError, InvalidValueError
 from router.model import Model
 from router.schema import ChatRequest
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-
-REMASKING: Final = MappingProxyType(
-    {
-        None: pb.REMASKING_UNSPECIFIED,
-        "low_confidence": pb.REMASKING_LOW_CONFIDENCE,
-        "random": pb.REMASKING_RANDOM,
-        "margin": pb.REMASKING_MARGIN,
-        "entropy": pb.REMASKING_ENTROPY,
-    }
-)
-KV_CACHE: Final = MappingProxyType(
-    {
-        None: pb.KV_CACHE_UNSPECIFIED,
-        "none": pb.KV_CACHE_NONE,
-        "prefix": pb.KV_CACHE_PREFIX,
-        "dual": pb.KV_CACHE_DUAL,
-    }
-)
+from textdiffusion.wire import KV_CACHE, REMASKING
 
 
 def job_for(chat: ChatRequest, prompt: Sequence[int], model: Model, request_id: str) -> pb.GenerateRequest:
@@ -46,12 +27,14 @@ def job_for(chat: ChatRequest, prompt: Sequence[int], model: Model, request_id: 
         top_p=chat.top_p,
         top_k=chat.top_k,
         seed=chat.seed,
-        remasking=REMASKING[chat.remasking],
-        kv_cache=KV_CACHE[chat.cache],
         cfg_scale=chat.cfg_scale,
         max_parallel_tokens=chat.max_parallel_tokens,
         ignore_eos=chat.ignore_eos,
     )
+    if chat.remasking is not None:
+        options.remasking = REMASKING[chat.remasking]
+    if chat.cache is not None:
+        options.kv_cache = KV_CACHE[chat.cache]
     if chat.threshold is not None:
         options.threshold = chat.threshold
     if chat.factor is not None:

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from router.errors import InvalidJsonError, InvalidValueError, RouterError, UnsupportedParameterError
+from textdiffusion.settings import KvCache, Remasking
 
 UNSUPPORTED: Final = "unsupported_parameter"
 
@@ -109,8 +110,6 @@ def _unsigned(seed: int) -> int:
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
-Remasking = Literal["low_confidence", "random", "margin", "entropy"]
-KvCache = Literal["none", "prefix", "dual"]
 
 
 class Strict(BaseModel):

@@ -13,6 +13,8 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Remasking = Literal["low_confidence", "random", "margin", "entropy"]
+KvCache = Literal["none", "prefix", "dual"]
 
 # The tables of config.toml. Each process reads some of them; a name that is not among them is a mistake to all.
 SECTIONS = ("launcher", "router", "models", "worker", "logging")
@@ -69,10 +71,8 @@ class GenerationSettings(Section):
     )
     top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
     cfg_scale: float | None = Field(None, ge=0, le=1000, description="classifier-free guidance; 0: off")
-    remasking: Literal["low_confidence", "random", "margin", "entropy"] | None = Field(
-        None, description="which positions a step commits first"
-    )
-    kv_cache: Literal["none", "prefix", "dual"] | None = Field(
+    remasking: Remasking | None = Field(None, description="which positions a step commits first")
+    kv_cache: KvCache | None = Field(
         None, description="keys and values that the steps of a block reuse: none, those before it, all around it"
     )
     threshold: float | None = Field(None, ge=0, le=1, description="commit all positions at or above this confidence")

@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from textdiffusion.configuration import merged_generation
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.wire import KV_CACHE, REMASKING
 from worker.decoding.confidence import Remasking
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
@@ -27,15 +28,6 @@ BUILT_IN = {
 MAX_TOP_LOGPROBS = 20
 MAX_LOGIT_BIASES = 1024
 MAX_BIAS = 100.0
-
-_Kind = TypeVar("_Kind")
-_REMASKING = {
-    Remasking.LOW_CONFIDENCE: pb.REMASKING_LOW_CONFIDENCE,
-    Remasking.RANDOM: pb.REMASKING_RANDOM,
-    Remasking.MARGIN: pb.REMASKING_MARGIN,
-    Remasking.ENTROPY: pb.REMASKING_ENTROPY,
-}
-_KV_CACHE = {KvCache.NONE: pb.KV_CACHE_NONE, KvCache.PREFIX: pb.KV_CACHE_PREFIX, KvCache.DUAL: pb.KV_CACHE_DUAL}
 
 
 class InvalidRequestError(Exception):
@@ -63,8 +55,8 @@ def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.Dif
         top_p=defaults.top_p,
         top_k=defaults.top_k,
         cfg_scale=defaults.cfg_scale,
-        remasking=_REMASKING[Remasking(defaults.remasking)],
-        kv_cache=_KV_CACHE[KvCache(defaults.kv_cache)],
+        remasking=REMASKING[str(defaults.remasking)],
+        kv_cache=KV_CACHE[str(defaults.kv_cache)],
         max_parallel_tokens=defaults.max_parallel_tokens,
     )
     if defaults.threshold is not None:
@@ -99,8 +91,8 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
         top_k=options.top_k,
         seed=options.seed if options.HasField("seed") else secrets.randbits(64),
         cfg_scale=options.cfg_scale,
-        remasking=_named("remasking", _REMASKING, options.remasking),
-        kv_cache=_named("kv_cache", _KV_CACHE, options.kv_cache),
+        remasking=Remasking(_name_of("remasking", REMASKING, options.remasking)),
+        kv_cache=KvCache(_name_of("kv_cache", KV_CACHE, options.kv_cache)),
         threshold=options.threshold if options.HasField("threshold") else None,
         factor=options.factor if options.HasField("factor") else None,
         max_parallel_tokens=options.max_parallel_tokens or None,
@@ -141,9 +133,9 @@ def _block_length(given: pb.DiffusionOptions, defaults: pb.DiffusionOptions, gen
     return given.block_length
 
 
-def _named(name: str, known: Mapping[_Kind, int], number: int) -> _Kind:
-    kind = next((kind for kind, of_kind in known.items() if of_kind == number), None)
-    return kind if kind is not None else _refuse(name, f"{number} is not a value of this field")
+def _name_of(field: str, known: Mapping[str, int], number: int) -> str:
+    found = next((name for name, of_name in known.items() if of_name == number), None)
+    return found if found is not None else _refuse(field, f"{number} is not a value of this field")
 
 
 def _check_ranges(options: pb.DiffusionOptions) -> None:

@@ -9,6 +9,7 @@ from benchmarks.prompts import prompts_of
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import Rule, Shape
 from benchmarks.stack import serving
+from tests.benchmarks.tiny import NETWORK
 from worker.engine.request import KvCache
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
@@ -16,16 +17,6 @@ from worker.models.llada import LladaConfig
 from worker.models.loading import LoadedModel, load_model
 
 CPU = torch.device("cpu")
-NETWORK = LladaConfig(
-    d_model=64,
-    n_layers=2,
-    n_heads=4,
-    n_kv_heads=4,
-    mlp_hidden_size=96,
-    vocab_size=512,
-    embedding_size=512,
-    max_sequence_length=128,
-)
 SHAPE = Shape(name="tiny", network=NETWORK, prompt=40, gen_length=32, block_length=16)
 
 

@@ -7,21 +7,12 @@ import pytest
 from benchmarks import quality, rounds
 from benchmarks.__main__ import main
 from benchmarks.shapes import SHAPES, Rule, Shape
-from worker.models.llada import LladaConfig
+from tests.benchmarks.tiny import NETWORK
 
 PNG = b"\x89PNG"
 TINY = Shape(
     name="tiny",
-    network=LladaConfig(
-        d_model=64,
-        n_layers=2,
-        n_heads=4,
-        n_kv_heads=4,
-        mlp_hidden_size=96,
-        vocab_size=512,
-        embedding_size=512,
-        max_sequence_length=128,
-    ),
+    network=NETWORK,
     prompt=40,
     gen_length=16,
     block_length=8,

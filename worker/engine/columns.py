@@ -39,7 +39,7 @@ class Columns:
         filtered = np.flatnonzero(((top_p < 1) | (top_k > 0))[sampled])
         temperatures, nuclei = on_device(device, self._floats[:, rows])
         integers = on_device(device, np.vstack([top_k, seeds, self._moments[:, rows]]))
-        remasking = {kind: np.flatnonzero(self._remasking[rows] == kind.value) for kind in Remasking}
+        remasking = self._remasking[rows]
         return Knobs(
             temperature=temperatures,
             top_p=nuclei,
@@ -50,9 +50,9 @@ class Columns:
             sampled=those(device, sampled),
             filtered=those(device, filtered),
             bias=_bias(self._biases, self._owners[rows], device),
-            by_margin=those(device, remasking[Remasking.MARGIN]),
-            by_entropy=those(device, remasking[Remasking.ENTROPY]),
-            at_random=those(device, remasking[Remasking.RANDOM]),
+            by_margin=those(device, np.flatnonzero(remasking == Remasking.MARGIN.value)),
+            by_entropy=those(device, np.flatnonzero(remasking == Remasking.ENTROPY.value)),
+            at_random=those(device, np.flatnonzero(remasking == Remasking.RANDOM.value)),
             ranked=those(device, np.flatnonzero(alternatives)),
             alternatives=int(alternatives.max()),
         )

@@ -101,17 +101,20 @@ class GraphForward:
         ):
             held[:rows] = given
             held[rows:] = spare
-        filling = Run(runs[-1].end if runs else 0, size, self._spare, 1)
-        empty = [Run(size, size, self._spare + 1, 0)] * (self._max_runs - len(runs))
-        ragged = Ragged.of([*runs, filling, *empty], graph.places.device)
+        ragged = self._filled_up(runs, size)
         graph.ragged.rows.copy_(ragged.rows)
         graph.ragged.slots.copy_(ragged.slots)
         graph.ragged.lengths.copy_(ragged.lengths)
 
+    def _filled_up(self, runs: list[Run], size: int) -> Ragged:
+        """`runs`, and those of the spare position that bring them to a graph's rows and number of runs."""
+        filling = Run(runs[-1].end if runs else 0, size, self._spare, 1)
+        empty = [Run(size, size, self._spare + 1, 0)] * (self._max_runs - len(runs))
+        return Ragged.of([*runs, filling, *empty], self._arena.keys.device)
+
     def _recorded(self, rows: int) -> Graph:
         device = self._arena.keys.device
-        runs = [Run(0, rows, self._spare, 1)] + [Run(rows, rows, self._spare + 1, 0)] * self._max_runs
-        placed = Ragged.of(runs, device)
+        placed = self._filled_up([], rows)
         # A graph keeps the sizes it was recorded with: a run may be as long as the graph, a slot as the model allows.
         longest = min(self._arena.positions, self._network.config.max_sequence_length)
         ragged = Ragged(placed.rows, placed.slots, placed.lengths, rows, longest)
