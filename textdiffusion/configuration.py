@@ -2,17 +2,22 @@
 
 A root is a `RootSettings` whose fields are sections of `textdiffusion.settings`. Each leaf of each section is a flag of
 its own (`router.port` is ``--port``) and an environment variable (``TDI_ROUTER__PORT``).
+
+A leaf with a `SecretStr` in it has no flag, for others on the machine can read those, and nothing here ever shows it.
 """
 
 import argparse
 import difflib
+import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import eq
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -22,11 +27,7 @@ from pydantic_settings import (
 )
 
 from textdiffusion.settings import SECTIONS, Flag
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from textdiffusion.toml import read_toml
 
 Tree = dict[str, Any]
 Location = tuple[int | str, ...]
@@ -52,7 +53,11 @@ class RootSettings(BaseSettings):
     """What one process is started with; made by `load`, which has merged the sources already."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter=NESTING, extra="forbid", frozen=True
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter=NESTING,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     @classmethod
@@ -79,7 +84,7 @@ def main_settings(
     parser = _parser(root)
     known, unknown = parser.parse_known_args(argv)
     if unknown:
-        exit_with([_no_such_flag(root, argument) for argument in unknown])
+        exit_with(list(_no_such_flags(root, unknown)))
     arguments = vars(known)
     path, print_config = arguments.pop("config"), arguments.pop("print_config")
     if path is None and default_path and default_path.exists():
@@ -136,14 +141,30 @@ def exit_with(problems: Sequence[str]) -> NoReturn:
 def arguments_for(section: BaseModel) -> list[str]:
     """The flags that give another process this section; absent values are left to its defaults."""
     arguments = []
-    for leaf in _leaves(type(section)):
-        value: Any = section
-        for key in leaf.path:
-            value = getattr(value, key)
+    for leaf in _flag_leaves(type(section)):
+        value = leaf.value_in(section)
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             arguments.append(f"{leaf.flag}={text}")
     return arguments
+
+
+def environment_for(name: str, section: BaseModel) -> dict[str, str]:
+    """The variables that give another process the secrets of this section, which both call `name`."""
+    secrets = {leaf.below(name).variable: leaf.value_in(section) for leaf in _secrets(type(section))}
+    return {variable: _in_clear(value) for variable, value in secrets.items() if value}
+
+
+def without_secrets(root: type[RootSettings], environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process may inherit that has no business with the secrets of `root`."""
+    secrets = [leaf.variable + NESTING for leaf in _secrets(root)]
+
+    def gives_one(name: str) -> bool:
+        """Whether the variable holds a secret, a part of one or the whole section that one is in."""
+        variable = name.upper() + NESTING
+        return any(variable.startswith(secret) or secret.startswith(variable) for secret in secrets)
+
+    return {name: value for name, value in environment.items() if not gives_one(name)}
 
 
 class _EnvironmentSource(EnvSettingsSource):
@@ -151,7 +172,8 @@ class _EnvironmentSource(EnvSettingsSource):
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError as error:
-            raise ConfigurationError([f"environment: {field_name}: has to be given as JSON, not {value!r}"]) from error
+            found = "" if _has_secret(field.annotation) else f", not {value!r}"
+            raise ConfigurationError([f"environment: {field_name}: has to be given as JSON{found}"]) from error
 
 
 def _load(root: type[Root], flags: Tree, path: Path | None, arrange: Arrange | None) -> Root:
@@ -169,12 +191,9 @@ def _load(root: type[Root], flags: Tree, path: Path | None, arrange: Arrange | N
 
 def _read_file(path: Path) -> Tree:
     try:
-        tree: Tree = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"{path}: is not TOML: {error}"]) from error
-    return tree
+        return read_toml(path)
+    except ValueError as error:
+        raise ConfigurationError([str(error)]) from error
 
 
 def _misnamed_variables() -> Iterator[str]:
@@ -189,9 +208,21 @@ def _misnamed_variables() -> Iterator[str]:
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that a field holds, be it one or a tuple of many."""
     for candidate in (annotation, *(get_args(annotation) if get_origin(annotation) is tuple else ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
+        if _is(candidate, BaseModel):
+            return cast("type[BaseModel]", candidate)
     return None
+
+
+def _is(annotation: Any, kind: type) -> bool:
+    # Up to Python 3.10 the likes of list[int] pass for classes.
+    return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, kind)
+
+
+def _has_secret(annotation: Any) -> bool:
+    """Whether values of this type are secrets, or have some in them."""
+    section = _section(annotation)
+    parts = [field.annotation for field in section.model_fields.values()] if section else get_args(annotation)
+    return _is(annotation, SecretStr) or any(map(_has_secret, parts))
 
 
 class _Leaf(NamedTuple):
@@ -204,6 +235,30 @@ class _Leaf(NamedTuple):
     def flag(self) -> str:
         name = next((mark.name for mark in self.field.metadata if isinstance(mark, Flag)), self.path[-1])
         return "--" + name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + NESTING.join(self.path).upper()
+
+    def below(self, section: str) -> "_Leaf":
+        return _Leaf((section, *self.path), self.field)
+
+    def value_in(self, section: BaseModel) -> Any:
+        return reduce(getattr, self.path, section)
+
+
+def _secrets(section: type[BaseModel]) -> Iterator[_Leaf]:
+    return (leaf for leaf in _leaves(section) if _has_secret(leaf.field.annotation))
+
+
+def _flag_leaves(section: type[BaseModel]) -> Iterator[_Leaf]:
+    return (leaf for leaf in _leaves(section) if not _has_secret(leaf.field.annotation))
+
+
+def _in_clear(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value, default=SecretStr.get_secret_value)
 
 
 def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[_Leaf]:
@@ -225,29 +280,34 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python -m {process}", description=root.__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
-    for leaf in _leaves(root):
+    for leaf in _flag_leaves(root):
         field = leaf.field
-        default = "" if field.default in (None, "", ()) or field.is_required() else f" [{field.default}]"
+        is_switch = field.annotation is bool
+        default = "" if field.default in (None, "", (), False) or field.is_required() else f" [{field.default}]"
         parser.add_argument(
             leaf.flag,
             dest=".".join(leaf.path),
             metavar="VALUE",
             help=f"{field.description}{default}".replace("%", "%%"),
+            nargs="?" if is_switch else None,
+            const="true" if is_switch else None,
         )
     return parser
 
 
-def _no_such_flag(root: type[RootSettings], argument: str) -> str:
-    flag = argument.partition("=")[0]
-    if not flag.startswith("-"):
-        return f"{argument}: only flags are understood; --help lists them"
-    near = difflib.get_close_matches(flag, [leaf.flag for leaf in _leaves(root)], n=1)
-    return f"{flag}: no such flag; " + (f"did you mean {near[0]}?" if near else "--help lists all of them")
+def _no_such_flags(root: type[RootSettings], arguments: Sequence[str]) -> Iterator[str]:
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        flag = argument.partition("=")[0]
+        if flag.startswith("-"):
+            near = difflib.get_close_matches(flag, [leaf.flag for leaf in _flag_leaves(root)], n=1)
+            yield f"{flag}: no such flag; " + (f"did you mean {near[0]}?" if near else "--help lists all of them")
+        elif not before.startswith("-"):  # else it is the value of a flag, and may be a secret
+            yield f"{argument}: only flags are understood; --help lists them"
 
 
 def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
     tree: Tree = {}
-    for leaf in _leaves(root):
+    for leaf in _flag_leaves(root):
         value = arguments[".".join(leaf.path)]
         if value is None:
             continue
@@ -273,7 +333,13 @@ def _problems(root: type[RootSettings], error: ValidationError, sources: list[tu
             yield f"{where}: {item['ctx']['error']}"
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
-            yield f"{where}: {message}, not {item['input']!r}"
+            yield f"{where}: {message}" + ("" if _is_secret(root, location) else f", not {item['input']!r}")
+
+
+def _is_secret(root: type[RootSettings], location: Location) -> bool:
+    """Whether what is there is a secret, is a part of one or has one in it."""
+    keys = [key for key in location if isinstance(key, str)]
+    return any(all(map(eq, keys, leaf.path)) for leaf in _secrets(root))
 
 
 def _where(root: type[RootSettings], location: Location, sources: list[tuple[str, Tree]]) -> str:

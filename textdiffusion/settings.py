@@ -4,20 +4,45 @@ A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), els
 default written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
 """
 
+import os
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from textdiffusion.keys import parse_keys, read_keys, union
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Remasking = Literal["low_confidence", "random", "margin", "entropy"]
 KvCache = Literal["none", "prefix", "dual"]
+FilePath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111 - never fails
+
+# A setting that has a SecretStr in its type is no flag, is hidden wherever settings or mistakes in them are shown, and
+# reaches another process through its environment.
+ApiKeys = Annotated[dict[str, SecretStr], BeforeValidator(parse_keys)]
+
+EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
 # The tables of config.toml. Each process reads some of them; a name that is not among them is a mistake to all.
-SECTIONS = ("launcher", "router", "models", "worker", "logging")
+SECTIONS = ("launcher", "router", "models", "worker", "logging", "tracing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +55,35 @@ class Flag:
 class Section(BaseModel):
     """A table of config.toml; a key that is not defined is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class LoggingSettings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
     log_format: Literal["console", "json"] = Field("console", description="lines for people, or JSON for machines")
+
+
+class TracingSettings(Section):
+    otlp_endpoint: Url | None = Field(
+        None,
+        description="collector that spans of requests are sent to, by OTLP over HTTP: http://localhost:4318; "
+        "default: none are recorded",
+    )
+    sample_ratio: Annotated[float | None, Flag("trace_sample_ratio")] = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of requests to trace, where a client has not decided; default: as OTEL_TRACES_SAMPLER says",
+    )
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _can_be_sent_to(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not _is_installed(EXPORTER):
+            raise ValueError(
+                "needs OpenTelemetry, which is not installed; install it with: uv sync --inexact --extra tracing"
+            )
+        return endpoint
 
 
 class LauncherSettings(Section):
@@ -51,12 +99,52 @@ class LauncherSettings(Section):
 class RouterSettings(Section):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(3001, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    probe_port: int | None = Field(
+        None, ge=0, le=65535, description="port for health alone, which load cannot slow; default: none"
+    )
     workers: tuple[Address, ...] = Field((), description="addresses of workers, unix:PATH or HOST:PORT")
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="largest request body that is read")
-    max_running_requests: int = Field(64, ge=1, description="requests that may be at the workers at once")
-    max_waiting_requests: int = Field(256, ge=0, description="requests that may wait for a slot; more are refused")
+    max_running_requests: int | None = Field(
+        None,
+        ge=1,
+        description="requests of one model that may be at its workers at once; default: what these run, and a quarter",
+    )
+    max_waiting_requests: int = Field(
+        256, ge=0, description="requests of one model that may wait for that; more are refused"
+    )
+    queue_timeout_seconds: float = Field(
+        30, gt=0, le=86400, description="longest wait; who would have to wait longer is refused at once"
+    )
     request_timeout_seconds: float = Field(600, gt=0, le=86400, description="longest time that a request may take")
     drain_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the router stops")
+    api_keys: ApiKeys = Field({}, description="names and keys of those who may send requests")
+    api_keys_file: FilePath | None = Field(
+        None, description='TOML file of more of them: NAME = "KEY", or NAME = "sha256:DIGEST"'
+    )
+    allow_anonymous: bool = Field(False, description="serve other machines although no key is configured")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="requests that a key or, where there are none, an address may send in a minute"
+    )
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="tokens, of prompts and replies together, that it may ask for in a minute"
+    )
+    _keys_in_file: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+
+    @property
+    def digests(self) -> dict[str, SecretStr]:
+        """The keys from everywhere, by their names; see `textdiffusion.keys`."""
+        return union(self.api_keys, self._keys_in_file)
+
+    @model_validator(mode="after")
+    def _keys_are_there(self) -> "RouterSettings":
+        if self.api_keys_file:
+            self._keys_in_file = read_keys(self.api_keys_file)
+        if not (self.digests or self.allow_anonymous or is_loopback(self.host)):
+            raise ValueError(
+                f"other machines reach {self.host}, and no API key is configured: set TDI_ROUTER__API_KEYS or "
+                "api_keys_file, or allow_anonymous to serve everyone"
+            )
+        return self
 
 
 class GenerationSettings(Section):
@@ -129,3 +217,18 @@ class WorkerSettings(EngineSettings):
     listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
     grace_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the worker stops")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:  # nor what it is a part of
+        return False

@@ -1,4 +1,4 @@
-"""What the choices of a request are called by people, and how they are numbered between router and worker."""
+"""What router and worker have to agree on: how the choices of a request are called and numbered, and its bounds."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,3 +17,8 @@ REMASKING: Final[Mapping[str, "pb.Remasking.ValueType"]] = MappingProxyType(
 KV_CACHE: Final[Mapping[str, "pb.KvCache.ValueType"]] = MappingProxyType(
     {"none": pb.KV_CACHE_NONE, "prefix": pb.KV_CACHE_PREFIX, "dual": pb.KV_CACHE_DUAL}
 )
+
+# What a request may ask for at the most, of a router and of a worker.
+MAX_TOP_LOGPROBS: Final = 20
+MAX_LOGIT_BIASES: Final = 1024
+MAX_BIAS: Final = 100.0

@@ -2,17 +2,19 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from textdiffusion.configuration import (
     ConfigurationError,
     RootSettings,
     Tree,
     arguments_for,
+    environment_for,
     load,
     main_settings,
     merged,
     merged_generation,
+    without_secrets,
 )
 from textdiffusion.settings import (
     SECTIONS,
@@ -60,11 +62,11 @@ def problems(root: type[RootSettings], path: Path | None = None, flags: Tree | N
 def test_a_flag_goes_before_the_environment_before_the_file_before_the_default(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file.write_text('[router]\nport = 1\nhost = "file"\nmax_body_bytes = 4096\n')
+    file.write_text('[router]\nport = 1\nhost = "::1"\nmax_body_bytes = 4096\n')
     monkeypatch.setenv("TDI_ROUTER__PORT", "2")
-    monkeypatch.setenv("TDI_ROUTER__HOST", "environment")
+    monkeypatch.setenv("TDI_ROUTER__HOST", "127.0.0.2")
     router = main_settings(Root, ["--config", str(file), "--port=3"]).router
-    assert (router.port, router.host, router.max_body_bytes) == (3, "environment", 4096)
+    assert (router.port, router.host, router.max_body_bytes) == (3, "127.0.0.2", 4096)
     assert router.max_waiting_requests == RouterSettings().max_waiting_requests
 
 
@@ -91,7 +93,7 @@ def test_a_variable_of_another_process_is_no_mistake(section: str, monkeypatch: 
     [
         ("TDI_ROUTR__PORT", "did you mean router?"),
         ("tdi_Worke__generation__steps", "did you mean worker?"),
-        ("TDI_ZZZ__PORT", "there are launcher, router, models, worker, logging"),
+        ("TDI_ZZZ__PORT", "there are launcher, router, models, worker, logging, tracing"),
     ],
 )
 def test_a_variable_whose_section_there_is_not_is_a_mistake(
@@ -107,7 +109,7 @@ def test_a_variable_that_does_not_look_like_a_setting_is_let_be(variable: str, m
     assert load(LoggingRoot, {}, None) == LoggingRoot()
 
 
-@pytest.mark.parametrize(("variable", "name"), [("TDI_ROUTER__WORKERS", "workers"), ("TDI_ROUTER", "router")])
+@pytest.mark.parametrize(("variable", "name"), [("TDI_ROUTER__WORKERS", "workers"), ("TDI_WORKER", "worker")])
 def test_a_variable_that_should_be_json_is_said_to_be_none(
     variable: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,10 +191,7 @@ def test_the_default_file_is_read_only_if_it_is_there(file: Path) -> None:
     ("argv", "said"),
     [
         (["--prot=1"], ["--prot: no such flag; did you mean --port?"]),
-        (
-            ["--por", "1"],
-            ["--por: no such flag; did you mean --port?", "1: only flags are understood; --help lists them"],
-        ),
+        (["1", "2"], [f"{number}: only flags are understood; --help lists them" for number in (1, 2)]),
         (["--zzz"], ["--zzz: no such flag; --help lists all of them"]),
         (["--port"], ["argument --port: expected one argument"]),
     ],
@@ -216,6 +215,11 @@ def test_the_flags_for_another_process_give_it_the_same_section() -> None:
 def test_a_list_goes_through_one_flag() -> None:
     router = RouterSettings(workers=("unix:/run/a", "host:1"))
     assert main_settings(Root, arguments_for(router)).router.workers == router.workers
+
+
+def test_a_switch_goes_through_a_flag_too() -> None:
+    router = RouterSettings(host="::", allow_anonymous=True, workers=("host:1",))
+    assert main_settings(Root, arguments_for(router)).router == router
 
 
 def test_merging_goes_into_tables_and_replaces_the_rest() -> None:
@@ -278,3 +282,127 @@ def test_a_flag_may_have_another_name_than_its_setting(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit):
         main_settings(NamedRoot, ["--where-to=there"])
     assert capsys.readouterr().err.startswith("error: --where-to: input should be a valid integer")
+
+
+def test_a_switch_needs_no_value() -> None:
+    assert main_settings(Root, ["--allow-anonymous", "--port=1"]).router.allow_anonymous
+    assert not main_settings(Root, ["--allow-anonymous=false"]).router.allow_anonymous
+
+
+class SecretSettings(Section):
+    token: SecretStr = SecretStr("")
+    tokens: dict[str, SecretStr] = Field({})
+    tokens_path: str = "nowhere"
+
+
+class SecretRoot(RootSettings):
+    """A process with secrets."""
+
+    router: SecretSettings = SecretSettings()
+
+
+HUSH = "HUSH"
+SECRET_SETTINGS = SecretSettings(token=SecretStr(HUSH), tokens={"a": SecretStr(HUSH)})
+
+
+def test_a_secret_is_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arguments_for(SECRET_SETTINGS) == ["--tokens-path=nowhere"]
+    with pytest.raises(SystemExit):
+        main_settings(SecretRoot, ["--help"])
+    assert "--tokens-path" in (said := capsys.readouterr().out)
+    assert "--token " not in said
+    assert "--tokens " not in said
+
+
+@pytest.mark.parametrize(
+    "argv", [["--token", HUSH], [f"--token={HUSH}"], ["--tokens", HUSH, "--zzz"], ["--tokens-pth", HUSH]]
+)
+def test_a_secret_that_is_given_as_a_flag_all_the_same_is_not_shown_again(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main_settings(SecretRoot, argv)
+    assert exit_.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {argv[0].partition('=')[0]}: no such flag; ")
+    assert HUSH not in said
+
+
+def test_secrets_reach_another_process_through_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = environment_for("router", SECRET_SETTINGS)
+    assert set(environment) == {"TDI_ROUTER__TOKEN", "TDI_ROUTER__TOKENS"}
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert main_settings(SecretRoot, arguments_for(SECRET_SETTINGS)).router == SECRET_SETTINGS
+
+
+def test_secrets_that_there_are_not_are_no_variables() -> None:
+    assert environment_for("router", SecretSettings()) == {}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["TDI_ROUTER__TOKEN", "TDI_ROUTER__TOKENS", "tdi_router__tokens", "TDI_ROUTER__TOKENS__A", "TDI_ROUTER"],
+)
+def test_a_variable_that_may_hold_a_secret_is_not_passed_on(variable: str) -> None:
+    assert without_secrets(SecretRoot, {variable: HUSH, "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+@pytest.mark.parametrize("variable", ["TDI_ROUTER__TOKENS_PATH", "TDI_ROUTER__TOKE", "TDI_ROUTERS", "TDI", "TOKEN"])
+def test_any_other_variable_is_passed_on(variable: str) -> None:
+    assert without_secrets(SecretRoot, {variable: "1"}) == {variable: "1"}
+
+
+def test_print_config_hides_secrets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_ROUTER__TOKEN", HUSH)
+    monkeypatch.setenv("TDI_ROUTER__TOKENS", f'{{"a": "{HUSH}"}}')
+    with pytest.raises(SystemExit):
+        main_settings(SecretRoot, ["--print-config"])
+    shown = capsys.readouterr().out
+    assert HUSH not in shown
+    assert shown.count("**") >= 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"router = '{HUSH}'",
+        f"[[router]]\ntoken = '{HUSH}'",
+        f"router.token = ['{HUSH}']",
+        f"router.token = {{a = '{HUSH}'}}",
+        f"router.tokens = '{HUSH}'",
+        f"router.tokens = ['{HUSH}']",
+        f"router.tokens.a.b = '{HUSH}'",
+        f"router.tokens.a = ['{HUSH}']",
+        f"router.tokns.a = '{HUSH}'",
+        f"router.tokn = '{HUSH}'",
+        f"tokens.a = '{HUSH}'",
+        f"router.tokens.a = '{HUSH}",
+    ],
+)
+def test_a_mistake_does_not_show_a_secret(content: str, file: Path) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigurationError) as error:
+        load(SecretRoot, {}, file)
+    assert error.value.problems
+    assert HUSH not in str(error.value)
+    assert HUSH not in str(error.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TDI_ROUTER", HUSH),
+        ("TDI_ROUTER", f'["{HUSH}"]'),
+        ("TDI_ROUTER__TOKENS", HUSH),
+        ("TDI_ROUTER__TOKENS", f'["{HUSH}"]'),
+        ("TDI_ROUTER__TOKENS", f'{{"a": ["{HUSH}"]}}'),
+        ("TDI_ROUTER__TOKENS__A__B", HUSH),
+        ("TDI_ROUTER__TOKN", HUSH),
+        ("TDI_ROUTR__TOKEN", HUSH),
+    ],
+)
+def test_nor_does_a_mistake_in_the_environment(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    (problem,) = problems(SecretRoot)
+    assert HUSH not in problem

@@ -368,21 +368,25 @@ class Usage(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
+    COMMITTED_TOKENS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     completion_tokens: _builtins.int
     """up to and without the end token"""
     forward_passes: _builtins.int
     """that this request took part in"""
+    committed_tokens: _builtins.int
+    """all of them, beyond an end token too"""
     def __init__(
         self,
         *,
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
         forward_passes: _builtins.int = ...,
+        committed_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "forward_passes", b"forward_passes", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_tokens", b"committed_tokens", "completion_tokens", b"completion_tokens", "forward_passes", b"forward_passes", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -584,6 +588,11 @@ class GetStatsResponse(_message.Message):
     MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
     MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     UPTIME_SECONDS_FIELD_NUMBER: _builtins.int
+    FAILED_REQUESTS_TOTAL_FIELD_NUMBER: _builtins.int
+    KV_CACHE_POSITIONS_USED_FIELD_NUMBER: _builtins.int
+    KV_CACHE_POSITIONS_TOTAL_FIELD_NUMBER: _builtins.int
+    STEP_BATCH_SIZES_FIELD_NUMBER: _builtins.int
+    STEP_BATCH_SIZE_SUM_FIELD_NUMBER: _builtins.int
     running_requests: _builtins.int
     queued_requests: _builtins.int
     forward_passes_total: _builtins.int
@@ -594,6 +603,15 @@ class GetStatsResponse(_message.Message):
     """of the device; of the process on a CPU"""
     memory_total_bytes: _builtins.int
     uptime_seconds: _builtins.float
+    failed_requests_total: _builtins.int
+    kv_cache_positions_used: _builtins.int
+    kv_cache_positions_total: _builtins.int
+    step_batch_size_sum: _builtins.int
+    """of the sizes themselves: forward passes, each as often as requests took part"""
+    @_builtins.property
+    def step_batch_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Forward passes by how many requests took part in each: 1, 2, 3 to 4, 5 to 8, and so on, doubling."""
+
     def __init__(
         self,
         *,
@@ -606,10 +624,15 @@ class GetStatsResponse(_message.Message):
         memory_used_bytes: _builtins.int = ...,
         memory_total_bytes: _builtins.int = ...,
         uptime_seconds: _builtins.float = ...,
+        failed_requests_total: _builtins.int = ...,
+        kv_cache_positions_used: _builtins.int = ...,
+        kv_cache_positions_total: _builtins.int = ...,
+        step_batch_sizes: _abc.Iterable[_builtins.int] | None = ...,
+        step_batch_size_sum: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests_total", b"cancelled_requests_total", "committed_tokens_total", b"committed_tokens_total", "finished_requests_total", b"finished_requests_total", "forward_passes_total", b"forward_passes_total", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "queued_requests", b"queued_requests", "running_requests", b"running_requests", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests_total", b"cancelled_requests_total", "committed_tokens_total", b"committed_tokens_total", "failed_requests_total", b"failed_requests_total", "finished_requests_total", b"finished_requests_total", "forward_passes_total", b"forward_passes_total", "kv_cache_positions_total", b"kv_cache_positions_total", "kv_cache_positions_used", b"kv_cache_positions_used", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "queued_requests", b"queued_requests", "running_requests", b"running_requests", "step_batch_size_sum", b"step_batch_size_sum", "step_batch_sizes", b"step_batch_sizes", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,30 @@
+"""Tasks that belong together and end together; Python 3.10 has no `asyncio.TaskGroup`."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Runs `work` side by side and returns what it results in; the first failure ends all of it and is raised."""
+    if len(work) == 1:  # needs no task of its own
+        return [await work[0]]
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await cancelled(*tasks)
+
+
+async def first_of(*work: "asyncio.Future[Any]") -> None:
+    """Returns as soon as one of them is done; cancels none."""
+    await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def cancelled(*tasks: "asyncio.Future[Any]") -> None:
+    """Cancels what still runs and waits until it has let go of what it held."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
