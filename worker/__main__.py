@@ -8,6 +8,7 @@ import structlog
 from textdiffusion.configuration import exit_with, main_settings
 from textdiffusion.lifeline import follow_parent
 from textdiffusion.logs import configure_logging
+from textdiffusion.tracing import configure_tracing
 from worker.models.checkpoint import CheckpointError
 from worker.server import AddressInUseError, serve
 from worker.settings import WorkerRoot
@@ -18,11 +19,14 @@ log = structlog.get_logger(__name__)
 def main() -> None:
     settings = main_settings(WorkerRoot, sys.argv[1:])
     configure_logging(settings.logging, "worker")
+    tracing = configure_tracing(settings.tracing, "worker")
     follow_parent()
     try:
-        asyncio.run(serve(settings.worker))
+        asyncio.run(serve(settings.worker, tracing))
     except (CheckpointError, AddressInUseError) as error:
         exit_with([str(error)])
+    finally:
+        tracing.close()
 
 
 if __name__ == "__main__":

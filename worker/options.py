@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from textdiffusion.configuration import merged_generation
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from textdiffusion.wire import KV_CACHE, REMASKING
+from textdiffusion.wire import KV_CACHE, MAX_BIAS, MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS, REMASKING
 from worker.decoding.confidence import Remasking
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
@@ -25,9 +25,6 @@ BUILT_IN = {
     "remasking": "low_confidence",
     "kv_cache": "dual",
 }
-MAX_TOP_LOGPROBS = 20
-MAX_LOGIT_BIASES = 1024
-MAX_BIAS = 100.0
 
 
 class InvalidRequestError(Exception):

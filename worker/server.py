@@ -23,6 +23,7 @@ from textdiffusion import __version__
 from textdiffusion.fingerprint import tokenizer_fingerprint
 from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import WorkerSettings
+from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import describe, free_memory, keep_freed_memory, use
@@ -50,9 +51,9 @@ class AddressInUseError(Exception):
 class Worker:
     """One model on one device behind one address."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, tracing: Tracing = NO_TRACING) -> None:
         self.settings = settings
-        self.service = TextGenerationService()
+        self.service = TextGenerationService(tracing)
         self.health = health_aio.HealthServicer()
         self.server = grpc.aio.server(options=SERVER_OPTIONS)
         rpc.add_TextGenerationServiceServicer_to_server(self.service, self.server)
@@ -99,10 +100,10 @@ class Worker:
         await self.health.set(SERVICE_NAME, status)
 
 
-async def serve(settings: WorkerSettings) -> None:
+async def serve(settings: WorkerSettings, tracing: Tracing = NO_TRACING) -> None:
     """Runs a worker until SIGINT or SIGTERM; a second signal ends it at once."""
     stopping = _stop_on_signals()
-    worker = Worker(settings)
+    worker = Worker(settings, tracing)
     address = await worker.start()
     log.info("loading", model=settings.model, listen=address)
     loading = asyncio.create_task(worker.load())

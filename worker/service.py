@@ -2,20 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 
+from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import memory
 from worker.engine.engine import Engine, EngineStoppedError
 from worker.engine.request import CommittedToken, FinishReason, Request, Update
 from worker.engine.scheduler import NeverFitsError, QueueFullError
+from worker.mailbox import Mailbox
 from worker.options import InvalidRequestError, settle
+from worker.tracing import answering, tell
 
 log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,8 +42,9 @@ class Serving:
 class TextGenerationService(rpc.TextGenerationServiceServicer):
     """Answers UNAVAILABLE until `serving` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing = NO_TRACING) -> None:
         self.serving: Serving | None = None
+        self._tracing = tracing
         self._started = time.monotonic()
         self._draining = False
         self._calls = 0
@@ -60,30 +65,24 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     async def GenerateStream(  # noqa: N802
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateUpdate]:
-        serving = await self._ready(context)
-        updates: asyncio.Queue[Update] = asyncio.Queue()
-        running = await self._submit(serving, request, context, updates)
-        kept: list[CommittedToken] = []
-        self._calls += 1
-        self._idle.clear()
-        try:
-            while True:
-                update = await updates.get()
-                if request.report_canvas or request.options.top_logprobs:
-                    kept.extend(update.committed)
-                if update.finish_reason is FinishReason.FAILED:
-                    await context.abort(grpc.StatusCode.INTERNAL, f"{update.failure}; the worker's log says more")
-                if update.finish_reason is FinishReason.CANCELLED:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, serving.engine.closed_because)
-                yield _update(request, update, kept)
-                if update.finish_reason:
-                    return
-        finally:
-            # Whatever ended this call, nobody reads on: the client left, the deadline passed, or all is said.
-            serving.engine.cancel(running)
-            self._calls -= 1
-            if self._calls == 0:
-                self._idle.set()
+        with answering(self._tracing, request, context) as span:
+            serving = await self._ready(context)
+            updates = Mailbox()
+            running = await self._submit(serving, request, context, updates)
+            kept: list[CommittedToken] = []
+            with self._call(serving.engine, running):
+                while True:
+                    update = await updates.get()
+                    tell(span, update)
+                    if request.report_canvas or request.options.top_logprobs:
+                        kept.extend(update.committed)
+                    if update.finish_reason is FinishReason.FAILED:
+                        await context.abort(grpc.StatusCode.INTERNAL, f"{update.failure}; the worker's log says more")
+                    if update.finish_reason is FinishReason.CANCELLED:
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, serving.engine.closed_because)
+                    yield _update(request, update, kept)
+                    if update.finish_reason:
+                        return
 
     async def GetInfo(self, request: pb.GetInfoRequest, context: Context) -> pb.GetInfoResponse:  # noqa: N802
         del request
@@ -101,10 +100,28 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
             committed_tokens_total=stats.committed_tokens,
             finished_requests_total=stats.finished_requests,
             cancelled_requests_total=stats.cancelled_requests,
+            failed_requests_total=stats.failed_requests,
+            kv_cache_positions_used=stats.kv_positions_used,
+            kv_cache_positions_total=stats.kv_positions,
+            step_batch_sizes=stats.step_batch_sizes,
+            step_batch_size_sum=stats.step_batch_size_sum,
             memory_used_bytes=used,
             memory_total_bytes=total,
             uptime_seconds=time.monotonic() - self._started,
         )
+
+    @contextmanager
+    def _call(self, engine: Engine, running: Request) -> Iterator[None]:
+        self._calls += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            # Whatever ended this call, nobody reads on: the client left, the deadline passed, or all is said.
+            engine.cancel(running)
+            self._calls -= 1
+            if self._calls == 0:
+                self._idle.set()
 
     async def _ready(self, context: Context) -> Serving:
         if self.serving is None:
@@ -112,7 +129,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         return self.serving
 
     async def _submit(
-        self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: asyncio.Queue[Update]
+        self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: Mailbox
     ) -> Request:
         loop = asyncio.get_running_loop()
         if self._draining:
@@ -123,7 +140,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
                 request.request_id,
                 request.prompt.ids[:],
                 options,
-                lambda update: loop.call_soon_threadsafe(updates.put_nowait, update),
+                lambda update: loop.call_soon_threadsafe(updates.put, update),
                 suffix=request.suffix.ids[:],
                 report_canvas=request.report_canvas,
             )
@@ -149,6 +166,7 @@ def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedTok
                     prompt_tokens=len(request.prompt.ids) + len(request.suffix.ids),
                     completion_tokens=update.ready,
                     forward_passes=update.forward_passes,
+                    committed_tokens=update.committed_tokens,
                 ),
                 tokens=map(_token, sorted(kept, key=lambda token: token.position)),
             )

@@ -1,7 +1,7 @@
 """What a worker process is started with."""
 
 from textdiffusion.configuration import RootSettings
-from textdiffusion.settings import LoggingSettings, WorkerSettings
+from textdiffusion.settings import LoggingSettings, TracingSettings, WorkerSettings
 
 
 class WorkerRoot(RootSettings):
@@ -9,3 +9,4 @@ class WorkerRoot(RootSettings):
 
     worker: WorkerSettings
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()

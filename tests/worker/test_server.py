@@ -27,6 +27,7 @@ GOLDEN = Path(__file__).parent.parent / "golden" / "llada-tiny"
 PROMPT = pb.Tokens(ids=[77, 202, 24, 37])
 ENDLESS = pb.DiffusionOptions(gen_length=500, block_length=500, steps=500, ignore_eos=True)
 LONG = pb.DiffusionOptions(gen_length=200, block_length=200, steps=200, ignore_eos=True)
+END = 304
 START_SECONDS = 120
 
 
@@ -121,6 +122,44 @@ def test_infilling_with_alternatives_tells_them_position_by_position(shared_chan
     assert [token.id for token in finished.tokens] == list(finished.output.ids)
     assert all(len(token.top) == 2 and token.top[0].logprob >= token.top[1].logprob for token in finished.tokens)
     assert finished.usage.prompt_tokens == 6
+
+
+def test_a_reply_tells_all_that_was_committed_behind_its_end_token_too(
+    shared_channel: grpc.Channel, golden_cases: list[dict[str, Any]]
+) -> None:
+    stub = rpc.TextGenerationServiceStub(shared_channel)
+    request = next(
+        request for request, output in cases_as_requests(golden_cases) if END in output[8:-8] and len(output) > 32
+    )
+    request.options.ignore_eos = False
+    before = stub.GetStats(pb.GetStatsRequest())
+    *updates, last = stub.GenerateStream(request, timeout=60)
+    streamed = last.finished.usage
+    assert last.finished.finish_reason == pb.FINISH_REASON_STOP
+    assert streamed.committed_tokens == sum(len(update.committed) for update in updates)
+    assert streamed.committed_tokens > streamed.completion_tokens + 1
+    assert stub.Generate(request, timeout=60).usage == streamed
+    after = stub.GetStats(pb.GetStatsRequest())
+    assert after.committed_tokens_total == before.committed_tokens_total + 2 * streamed.committed_tokens
+    assert after.forward_passes_total == before.forward_passes_total + 2 * streamed.forward_passes
+
+
+def test_stats_tell_the_batch_sizes_and_the_cache_in_use(shared_channel: grpc.Channel) -> None:
+    stub = rpc.TextGenerationServiceStub(shared_channel)
+    before = until_idle(stub)
+    call = stub.GenerateStream(pb.GenerateRequest(prompt=PROMPT, options=ENDLESS), timeout=60)
+    next(call)
+    during = stub.GetStats(pb.GetStatsRequest())
+    call.cancel()
+    after = until_idle(stub)
+    assert (before.kv_cache_positions_used, during.kv_cache_positions_used) == (0, 504)
+    assert during.kv_cache_positions_total == 16 * 512
+    assert len(after.step_batch_sizes) == 5
+    assert sum(after.step_batch_sizes) == after.forward_passes_total
+    alone = after.forward_passes_total - before.forward_passes_total
+    assert after.step_batch_sizes[0] - before.step_batch_sizes[0] == alone > 0
+    assert after.step_batch_size_sum - before.step_batch_size_sum == alone
+    assert after.failed_requests_total == 0
 
 
 def test_info_tells_what_is_served(shared_channel: grpc.Channel) -> None:

@@ -23,16 +23,23 @@ class EngineStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStats:
-    """How busy the engine is, and what it has done since it started."""
+    """How busy the engine is, and what it has done since it started.
+
+    `step_batch_sizes` counts forward passes by how many requests took part: 1, 2, 3 to 4, 5 to 8, and so on, doubling;
+    `step_batch_size_sum` is the sum of the sizes themselves.
+    """
 
     running_requests: int
     queued_requests: int
     kv_positions_used: int
+    kv_positions: int
     forward_passes: int
     committed_tokens: int
     finished_requests: int
     cancelled_requests: int
     failed_requests: int
+    step_batch_sizes: tuple[int, ...]
+    step_batch_size_sum: int
 
 
 class Engine:
@@ -60,6 +67,8 @@ class Engine:
         self._closed_because = ""
         self._forward_passes = 0
         self._committed_tokens = 0
+        self._step_batch_sizes = [0] * (_size_class(limits.max_running) + 1)
+        self._step_batch_size_sum = 0
         self._finished: dict[FinishReason, int] = dict.fromkeys(FinishReason, 0)
         self._warm: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -111,11 +120,14 @@ class Engine:
                 running_requests=len(self._scheduler.running),
                 queued_requests=len(self._scheduler.waiting),
                 kv_positions_used=self._scheduler.slots.used,
+                kv_positions=self._scheduler.slots.positions,
                 forward_passes=self._forward_passes,
                 committed_tokens=self._committed_tokens,
                 finished_requests=self._finished[FinishReason.STOP] + self._finished[FinishReason.LENGTH],
                 cancelled_requests=self._finished[FinishReason.CANCELLED],
                 failed_requests=self._finished[FinishReason.FAILED],
+                step_batch_sizes=tuple(self._step_batch_sizes),
+                step_batch_size_sum=self._step_batch_size_sum,
             )
 
     def _run(self) -> None:
@@ -132,18 +144,29 @@ class Engine:
         except Exception:
             log.exception("the engine failed; no more requests are served")
             self._close("the worker's engine failed")
-            for request, reason in self._scheduler.take_finished():
+            with self._changed:
+                over = self._scheduler.take_finished()
+                self._finished[FinishReason.FAILED] += len(over)
+            for request, reason in over:
                 _publish(request, request.update(reason=reason))
             self._on_broken()
 
     def _denoise(self) -> None:
         while (requests := self._next_requests()) is not None:
             updates = self._step(requests)
-            with self._changed:
-                self._forward_passes += bool(updates)
-                self._committed_tokens += sum(len(update.committed) for update in updates)
+            if updates:
+                self._count(updates)
             for request, update in zip(requests, updates, strict=False):
                 _publish(request, update)
+
+    def _count(self, updates: list[Update]) -> None:
+        """Keeps count of a forward pass."""
+        committed = sum(len(update.committed) for update in updates)
+        with self._changed:
+            self._forward_passes += 1
+            self._committed_tokens += committed
+            self._step_batch_sizes[_size_class(len(updates))] += 1
+            self._step_batch_size_sum += len(updates)
 
     def _next_requests(self) -> list[Request] | None:
         """The requests of the next step, once there are some; none when the engine stops."""
@@ -194,6 +217,11 @@ class Engine:
             for request in (*self._scheduler.running, *self._scheduler.waiting):
                 request.cancelled = True
             self._changed.notify()
+
+
+def _size_class(requests: int) -> int:
+    """0 for 1 request, 1 for 2, 2 for 3 to 4, 3 for 5 to 8, and so on."""
+    return (requests - 1).bit_length()
 
 
 def _publish(request: Request, update: Update) -> None:

@@ -74,13 +74,15 @@ class CommittedToken:
 class Update:
     """What one step did to one request; the last one commits nothing and says why it is the last.
 
-    `ready` positions from the first are there for good; `canvas` is the generated span, in the last update and where
-    the request wants to see it. `failure` says what went wrong.
+    `ready` positions from the first are there for good; `committed_tokens` counts those of all steps so far, behind an
+    end token too. `canvas` is the generated span, in the last update and where the request wants to see it. `failure`
+    says what went wrong.
     """
 
     committed: Sequence[CommittedToken]
     ready: int
     forward_passes: int
+    committed_tokens: int
     canvas: Sequence[int] = ()
     finish_reason: FinishReason | None = None
     failure: str = ""
@@ -110,6 +112,7 @@ class Request:
     block: int = 0
     step: int = 0
     forward_passes: int = 0
+    committed_tokens: int = 0
     ready: int = 0
     last_scheduled: int = 0
     slot: Slot = NO_SLOT
@@ -188,6 +191,7 @@ class Request:
     def commit(self, tokens: Sequence[CommittedToken]) -> Update:
         """Takes what a step committed, and moves on to the next step that has something to do."""
         self.forward_passes += 1
+        self.committed_tokens += len(tokens)
         self.step += 1
         # Every step commits something, unless the logits are not numbers; then no step ever would.
         self.failure = "" if tokens else "the model's logits are not numbers"
@@ -202,7 +206,8 @@ class Request:
     def update(self, committed: Sequence[CommittedToken] = (), reason: FinishReason | None = None) -> Update:
         """What to publish after a step, or at the end."""
         canvas = tuple(self.generated.tolist()) if reason or self.report_canvas else ()
-        return Update(committed, self.ready, self.forward_passes, canvas, reason, self.failure if reason else "")
+        failure = self.failure if reason else ""
+        return Update(committed, self.ready, self.forward_passes, self.committed_tokens, canvas, reason, failure)
 
     def _start_block(self, block: int) -> None:
         self.block, self.step = block, 0

@@ -1,5 +1,7 @@
 import queue
 import threading
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from worker.decoding.confidence import Remasking
 from worker.engine.engine import Engine, EngineStoppedError
-from worker.engine.request import DecodingOptions, FinishReason, KvCache, Update
+from worker.engine.request import DecodingOptions, FinishReason, KvCache, Request, Update
 from worker.engine.scheduler import Limits, NeverFitsError, QueueFullError
 from worker.models.loading import LoadedModel
 
@@ -80,6 +82,15 @@ def test_an_end_token_with_nothing_masked_before_it_ends_the_request(
     assert last.forward_passes <= case["nfe"]
 
 
+def test_what_is_committed_behind_an_end_token_counts_too(submit: Any, golden_cases: list[dict[str, Any]]) -> None:
+    case = next(case for case in golden_cases if END in case["output_ids"][8:-8] and case["threshold"] is None)
+    listener = submit(case["prompt_ids"], **of_case(case), end_token_ids=frozenset({END}))
+    last = listener.last()
+    counts = accumulate(len(update.committed) for update in listener.seen)
+    assert [update.committed_tokens for update in listener.seen] == list(counts)
+    assert last.committed_tokens > last.ready + 1
+
+
 def test_a_full_canvas_ends_with_length(submit: Any) -> None:
     last = submit(PROMPT).last()
     assert (last.finish_reason, last.ready) == (FinishReason.LENGTH, 16)
@@ -115,6 +126,51 @@ def test_a_cancelled_request_leaves_within_one_step(engine: Engine, submit: Any)
     assert submit(PROMPT, gen_length=4).last().forward_passes == 4
     assert engine.stats().forward_passes == passes + 4
     assert (engine.stats().running_requests, engine.stats().cancelled_requests) == (0, 1)
+
+
+@pytest.fixture
+def batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many requests took part in each step so far."""
+    sizes: list[int] = []
+    step = engine._denoiser.step
+
+    def recorded(requests: Sequence[Request]) -> list[Update]:
+        sizes.append(len(requests))
+        return step(requests)
+
+    monkeypatch.setattr(engine._denoiser, "step", recorded)
+    return sizes
+
+
+def test_every_pass_is_counted_by_how_many_requests_took_part(engine: Engine, submit: Any, batches: list[int]) -> None:
+    assert engine.stats().step_batch_sizes == (0, 0, 0, 0, 0)
+    with engine._changed:  # no step begins before all are there
+        listeners = [submit(PROMPT, gen_length=4 + 4 * number) for number in range(16)]
+    for listener in listeners:
+        listener.last()
+    stats = engine.stats()
+    bounds = [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16)]
+    assert stats.step_batch_sizes == tuple(sum(low <= size <= high for size in batches) for low, high in bounds)
+    assert min(stats.step_batch_sizes) > 0
+    assert (stats.forward_passes, stats.step_batch_size_sum) == (len(batches), sum(batches))
+    assert stats.committed_tokens == sum(len(listener.seen[-1].canvas) for listener in listeners)
+
+
+@pytest.mark.parametrize(("at_once", "buckets"), [(1, 1), (2, 2), (3, 3), (4, 3), (5, 4), (16, 5), (17, 6)])
+def test_there_are_as_many_batch_sizes_as_requests_at_once_need(
+    golden_model: LoadedModel, at_once: int, buckets: int
+) -> None:
+    engine = Engine(golden_model, Limits(max_running=at_once, max_waiting=0, positions=64))
+    assert engine.stats().step_batch_sizes == (0,) * buckets
+
+
+def test_the_cache_in_use_is_counted_in_positions(engine: Engine, submit: Any) -> None:
+    listener = submit(PROMPT, gen_length=400, cfg_scale=1.0)
+    listener.next()
+    assert (engine.stats().kv_positions_used, engine.stats().kv_positions) == (2 * (len(PROMPT) + 400), 4096)
+    engine.cancel(listener.request)
+    listener.last()
+    assert engine.stats().kv_positions_used == 0
 
 
 def test_a_request_that_waits_can_be_cancelled(golden_model: LoadedModel) -> None:
@@ -168,8 +224,9 @@ def test_a_step_that_fails_ends_its_requests_and_no_others(
         last = submit(PROMPT).last()
         assert (last.finish_reason, last.failure) == (FinishReason.FAILED, "the device ran out of memory")
         assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
-    assert engine.stats().failed_requests == 1
-    assert engine.stats().kv_positions_used == 0
+    stats = engine.stats()
+    assert (stats.failed_requests, stats.kv_positions_used) == (1, 0)
+    assert sum(stats.step_batch_sizes) == stats.forward_passes == 16
 
 
 def test_a_device_that_is_broken_ends_all_requests_and_says_so(
@@ -245,6 +302,11 @@ def test_an_engine_that_fails_ends_all_requests_and_says_so(
     assert broken.wait(60)
     with pytest.raises(EngineStoppedError, match="failed"):
         engine.submit("too late", PROMPT, ENDLESS, lambda _: None)
+    assert (engine.stats().failed_requests, engine.stats().running_requests, engine.stats().queued_requests) == (
+        1,
+        0,
+        0,
+    )
 
 
 def test_logits_in_chunks_give_the_same_tokens(engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
