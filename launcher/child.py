@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from subprocess import PIPE
 from typing import cast
 
@@ -44,7 +44,12 @@ class Child(asyncio.SubprocessProtocol):
 
     @classmethod
     async def start(
-        cls, name: str, command: Sequence[str], console: Console, on_exit: Callable[["Child"], None]
+        cls,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        console: Console,
+        on_exit: Callable[["Child"], None],
     ) -> "Child":
         _, child = await asyncio.get_running_loop().subprocess_exec(
             lambda: cls(name, console, on_exit),
@@ -53,7 +58,7 @@ class Child(asyncio.SubprocessProtocol):
             stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,
-            env={**os.environ, **ENVIRONMENT},
+            env={**environment, **ENVIRONMENT},
         )
         return child
 

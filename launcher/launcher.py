@@ -7,19 +7,19 @@ In this order no request ever meets a stack that is half there. Exit codes: 0 st
 import asyncio
 import os
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from launcher.child import Child
 from launcher.console import Console
 from launcher.explain import explain_exit
-from launcher.plan import WorkerPlan, plan_workers, router_command
+from launcher.plan import WorkerPlan, child_environment, plan_workers, router_command, router_environment
 from launcher.ports import url_of
 from launcher.readiness import WorkerRefusedError, router_ready, within, worker_serving
 from launcher.settings import LauncherRoot
 from launcher.signals import StopSignals
-from launcher.tasks import cancelled, first_of, together
+from textdiffusion.tasks import cancelled, first_of, together
 
 EXIT_STOPPED = 0
 EXIT_START_FAILED = 2
@@ -88,7 +88,8 @@ class Launcher:
         plans = plan_workers(self._settings, runtime)
         await together(*(self._start_worker(plan) for plan in plans))
         self._console.say(f"starting router on {self._url}")
-        router = await self._child("router", router_command(self._settings, self._port, plans), self._routers)
+        command, environment = router_command(self._settings, self._port, plans), router_environment(self._settings)
+        router = await self._child("router", command, environment, self._routers)
         ready = router_ready(self._url, {plan.settings.listen: plan.name for plan in plans})
         try:
             await self._ready(router, ready, min(ROUTER_START_SECONDS, self._start_timeout))
@@ -98,12 +99,14 @@ class Launcher:
     async def _start_worker(self, plan: WorkerPlan) -> None:
         worker = plan.settings
         self._console.say(f"starting {plan.name}: {worker.id} from {worker.model} on device {worker.device}")
-        child = await self._child(plan.name, plan.command(self._settings), self._workers)
+        child = await self._child(plan.name, plan.command(self._settings), child_environment(), self._workers)
         await self._ready(child, worker_serving(worker.listen), self._start_timeout)
 
-    async def _child(self, name: str, command: Sequence[str], siblings: list[Child]) -> Child:
+    async def _child(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], siblings: list[Child]
+    ) -> Child:
         try:
-            child = await Child.start(name, command, self._console, self._on_exit)
+            child = await Child.start(name, command, environment, self._console, self._on_exit)
         except OSError as error:
             raise StartError(f"{name} cannot be started: {error.strerror}") from error
         siblings.append(child)

@@ -1,12 +1,13 @@
-"""Which processes are to run, and the command line of each."""
+"""Which processes are to run, and the command line and the environment of each."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.settings import LauncherRoot
-from textdiffusion.configuration import arguments_for
+from textdiffusion.configuration import arguments_for, environment_for, without_secrets
 from textdiffusion.settings import EngineSettings, WorkerSettings
 
 
@@ -18,7 +19,7 @@ class WorkerPlan:
     settings: WorkerSettings
 
     def command(self, root: LauncherRoot) -> list[str]:
-        return _python("worker", [*arguments_for(self.settings), *arguments_for(root.logging)])
+        return _python("worker", [*arguments_for(self.settings), *_shared_arguments(root)])
 
 
 def plan_workers(root: LauncherRoot, runtime: Path) -> list[WorkerPlan]:
@@ -49,7 +50,21 @@ def router_command(root: LauncherRoot, port: int, workers: Sequence[WorkerPlan])
             "drain_seconds": min(root.router.drain_seconds, root.launcher.grace_seconds),
         }
     )
-    return _python("router", [*arguments_for(router), *arguments_for(root.logging)])
+    return _python("router", [*arguments_for(router), *_shared_arguments(root)])
+
+
+def _shared_arguments(root: LauncherRoot) -> list[str]:
+    return [*arguments_for(root.logging), *arguments_for(root.tracing)]
+
+
+def router_environment(root: LauncherRoot) -> dict[str, str]:
+    """That of any child, and the secrets of the router, which its command line would show to everyone."""
+    return {**child_environment(), **environment_for("router", root.router)}
+
+
+def child_environment() -> dict[str, str]:
+    """What every child inherits."""
+    return without_secrets(LauncherRoot, os.environ)
 
 
 def _python(module: str, arguments: Sequence[str]) -> list[str]:

@@ -8,8 +8,8 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from launcher.tasks import cancelled
 from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from textdiffusion.tasks import cancelled
 
 POLL_SECONDS = 0.1
 ATTEMPT_SECONDS = 2.0

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from textdiffusion.configuration import ConfigurationError, RootSettings, Tree, main_settings, merged
-from textdiffusion.settings import LauncherSettings, LoggingSettings, ModelSettings, RouterSettings
+from textdiffusion.settings import LauncherSettings, LoggingSettings, ModelSettings, RouterSettings, TracingSettings
 
 DEFAULT_CONFIG = Path("config.toml")
 
@@ -43,6 +43,7 @@ class LauncherRoot(RootSettings):
     router: LaunchedRouter = LaunchedRouter()
     models: tuple[LaunchedModel, ...] = Field(min_length=1)
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @field_validator("models")
     @classmethod

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 FAKES = Path(__file__).parent / "fakes"
+ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 60
 
 
@@ -24,7 +25,7 @@ class Stack:
         self._launcher = subprocess.Popen(
             [sys.executable, "-m", "launcher", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(FAKES), **environment},
+            env={**os.environ, "PYTHONPATH": f"{FAKES}{os.pathsep}{ROOT}", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

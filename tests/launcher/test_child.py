@@ -34,7 +34,7 @@ async def console() -> Recorder:
 
 
 async def start(console: Console, script: str, on_exit: Callable[[Child], None] = lambda _: None) -> Child:
-    return await Child.start("child", [sys.executable, "-c", script], console, on_exit)
+    return await Child.start("child", [sys.executable, "-c", script], os.environ, console, on_exit)
 
 
 async def test_both_pipes_are_relayed_to_the_last_line(console: Recorder) -> None:

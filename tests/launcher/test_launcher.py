@@ -130,3 +130,24 @@ def test_every_mistake_in_the_configuration_has_a_line_of_its_own(launch: Launch
     assert stack.exit_code() == 1
     assert len(stack.lines) == 6
     assert all(line.startswith("error: ") for line in stack.lines)
+
+
+def test_keys_reach_the_router_alone_and_never_in_clear(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[[models]]\npath = "tiny"\n')
+    stack = launch(TDI_ROUTER__API_KEYS='{"alice": "sk-alice"}').until("Ready:")
+    seen = {
+        name: [Path(f"/proc/{pid}/{what}").read_text().split("\0") for what in ("cmdline", "environ")]
+        for name, pid in stack.children.items()
+    }
+    assert set(seen) == {"worker-0", "router"}
+    (secret,) = [entry for entry in seen["router"][1] if "alice" in entry]
+    assert secret.startswith('TDI_ROUTER__API_KEYS={"alice": "sha256:')
+    seen["router"][1].remove(secret)
+    assert "alice" not in f"{seen} {stack.text}"
+
+
+def test_other_machines_are_not_served_without_keys_and_nothing_starts(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--host=0.0.0.0")
+    assert stack.exit_code() == 1
+    assert len(stack.lines) == 1
+    assert stack.lines[0].startswith("error: router: other machines reach 0.0.0.0")

@@ -173,3 +173,19 @@ def test_print_config_shows_what_is_in_effect(capsys: pytest.CaptureFixture[str]
     shown = LauncherRoot.model_validate_json(capsys.readouterr().out)
     assert shown.router.port == 8123
     assert [model.id for model in shown.models] == ["one", "two"]
+
+
+def test_print_config_hides_keys(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_ROUTER__API_KEYS", '{"alice": "sk-1"}')
+    with pytest.raises(SystemExit) as exit_:
+        settings_of(TWO_MODELS, "--print-config")
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert '"alice": "**********"' in shown
+    assert "sk-1" not in shown
+
+
+def test_other_machines_are_not_served_without_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, TWO_MODELS, "--host=::")
+    assert problem.startswith("router: other machines reach ::, and no API key is configured")
+    assert settings_of(TWO_MODELS, "--host=::", "--allow-anonymous").router.host == "::"
