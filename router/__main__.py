@@ -9,7 +9,8 @@ from router.server import CannotListenError, serve
 from textdiffusion.configuration import RootSettings, exit_with, main_settings
 from textdiffusion.lifeline import follow_parent
 from textdiffusion.logs import configure_logging
-from textdiffusion.settings import LoggingSettings, RouterSettings
+from textdiffusion.settings import LoggingSettings, RouterSettings, TracingSettings
+from textdiffusion.tracing import configure_tracing
 
 
 class Settings(RootSettings):
@@ -17,16 +18,20 @@ class Settings(RootSettings):
 
     router: RouterSettings = RouterSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
 
 
 def main() -> None:
     settings = main_settings(Settings, sys.argv[1:])
     configure_logging(settings.logging, "router")
+    tracing = configure_tracing(settings.tracing, "router")
     follow_parent()
     try:
-        _run(serve(settings.router))
+        _run(serve(settings.router, tracing))
     except CannotListenError as error:
         exit_with([str(error)])
+    finally:
+        tracing.close()
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -1,66 +1,146 @@
-"""Bounds what is at the workers and what waits for them, so that an overload is refused at once and not felt by all."""
+"""Bounds what is at the workers and what waits for them, so that an overload is refused at once and not felt by all.
+
+How long a slot is held, on average, over how many slots there are: that often one becomes free. From it follow how long
+whoever comes last in the queue will wait, who is refused because that would be too long, and what `Retry-After` says.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
-from router.errors import QueueTimeoutError, ServerOverloadedError
+from router.errors import NoHealthyWorkersError, QueueTimeoutError, ServerOverloadedError
+
+Clock = Callable[[], float]
+
+NEWEST: Final = 0.1  # weight of the newest observation in the average
+
+
+class Ticket:
+    """A place in the queue, and then a slot."""
+
+    def __init__(self, admission: "Admission", now: float) -> None:
+        self._admission = admission
+        self._joined_at = now
+        self._turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.served = False  # to be set once its slot has been used for what slots are for
+
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """Holds a slot once it is this ticket's turn. Raises `QueueTimeoutError` after so many seconds."""
+        if not self._turn.done():
+            await asyncio.wait({self._turn}, timeout=seconds)
+        if not self._turn.done():
+            raise QueueTimeoutError(retry_after=self._admission.expected_wait)
+        try:
+            yield
+        finally:
+            self._admission.leave(self)
+
+    @property
+    def admitted_at(self) -> float:
+        """When its turn came, by the admission's clock; only once it has come."""
+        return self._turn.result()
+
+    @property
+    def waited(self) -> float:
+        """Seconds in the queue; only once its turn has come."""
+        return self.admitted_at - self._joined_at
+
+    def admit(self, now: float) -> None:
+        self._turn.set_result(now)
 
 
 class Admission:
-    """Slots for running requests, and a queue before them, first come first served."""
+    """Slots for the running requests of one model, and a queue before them, first come first served."""
 
-    def __init__(self, max_running: int, max_waiting: int) -> None:
-        self._max_running = max_running
+    def __init__(self, capacity: Callable[[], int], max_waiting: int, max_wait: float, clock: Clock) -> None:
+        """`capacity` says how many slots there are, which changes as workers come and go; `max_wait` is in seconds."""
+        self._capacity = capacity
         self._max_waiting = max_waiting
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self.running = 0
+        self._max_wait = max_wait
+        self._clock = clock
+        self._queue: deque[Ticket] = deque()
+        self._holders: set[Ticket] = set()
+        self._held_seconds = 0.0
+
+    @property
+    def running(self) -> int:
+        return len(self._holders)
 
     @property
     def waiting(self) -> int:
         return len(self._queue)
 
-    @asynccontextmanager
-    async def slot(self, timeout: float) -> AsyncIterator[None]:
-        """Holds a slot. Raises `ServerOverloadedError` at once or `QueueTimeoutError` after `timeout` seconds."""
-        if self.running < self._max_running:
-            self.running += 1
-        elif self.waiting < self._max_waiting:
-            await self._wait(timeout)
-        else:
-            raise ServerOverloadedError
+    @property
+    def expected_wait(self) -> float:
+        """Seconds until whoever comes now would have a slot, were there none free; 0 as long as nothing is known."""
+        return (self.waiting + 1) * self._held_seconds / max(self._capacity(), 1)
+
+    @contextmanager
+    def tickets(self, count: int) -> Iterator[Sequence[Ticket]]:
+        """So many places for one request, which are given up at the end. Raises a `ServiceError` at once."""
+        self._refuse_if_full(count)
+        tickets = [Ticket(self, self._clock()) for _ in range(count)]
+        self._queue.extend(tickets)
+        self.fill()
         try:
-            yield
+            yield tickets
         finally:
-            self._pass_on()
+            for ticket in tickets:
+                self.leave(ticket)
 
-    async def _wait(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._queue.append(turn)
-        timer = loop.call_later(seconds, self._give_up, turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn in self._queue:
-                self._queue.remove(turn)
-            elif not turn.cancelled() and turn.exception() is None:  # the slot arrived as its waiter left
-                self._pass_on()
-            raise
-        finally:
-            timer.cancel()
+    def fill(self) -> None:
+        """Hands out what slots there are; for whoever knows that there may be more of them now."""
+        while self._queue and self.running < self._capacity():
+            ticket = self._queue.popleft()
+            self._holders.add(ticket)
+            ticket.admit(self._clock())
 
-    def _give_up(self, turn: asyncio.Future[None]) -> None:
-        if not turn.done():
-            self._queue.remove(turn)
-            turn.set_exception(QueueTimeoutError())
+    def leave(self, ticket: Ticket) -> None:
+        if ticket in self._holders:
+            self._holders.remove(ticket)
+            if ticket.served:  # whoever was refused or left held its slot for no time worth learning
+                self._learn(self._clock() - ticket.admitted_at)
+            self.fill()
+        elif ticket in self._queue:
+            self._queue.remove(ticket)
 
-    def _pass_on(self) -> None:
-        """Hands a slot to whoever waits longest; nobody who arrives meanwhile can take it."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self.running -= 1
+    def _refuse_if_full(self, count: int) -> None:
+        if not self._capacity():
+            raise NoHealthyWorkersError
+        if not self._queue and self.running < self._capacity():
+            return  # it can begin right now, and whatever else it asks for follows
+        if self.waiting + count > self._max_waiting or self.expected_wait > self._max_wait:
+            raise ServerOverloadedError(retry_after=self.expected_wait)
+
+    def _learn(self, seconds: float) -> None:
+        known = self._held_seconds or seconds
+        self._held_seconds = known + NEWEST * (seconds - known)
+
+
+class Queues:
+    """One admission for each model, made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], Admission]) -> None:
+        self._make = make
+        self._admissions: dict[str, Admission] = {}
+
+    def of(self, model_id: str) -> Admission:
+        if model_id not in self._admissions:
+            self._admissions[model_id] = self._make(model_id)
+        return self._admissions[model_id]
+
+    def fill(self) -> None:
+        """After workers have come or gone."""
+        for admission in self._admissions.values():
+            admission.fill()
+
+    @property
+    def running(self) -> int:
+        return sum(admission.running for admission in self._admissions.values())
+
+    @property
+    def waiting(self) -> int:
+        return sum(admission.waiting for admission in self._admissions.values())

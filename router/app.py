@@ -1,41 +1,94 @@
 """Puts the router together."""
 
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 from aiohttp import web
 
-from router.admission import Admission
-from router.endpoints import chat, health, models
-from router.middleware import answer_errors, echo_request_id, identify_and_log
-from router.pool import Pool
+from router.admission import Admission, Queues
+from router.endpoints import chat, completions, documentation, health, metrics, models, stats, tokens, version
+from router.http.keys import API_KEYS, ApiKeys, authenticate
+from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_limits
+from router.http.measure import measure
+from router.http.middleware import answer_errors, echo_request_id, identify_and_log
+from router.metrics import Metrics, QueueState
 from router.services import KEEP_ALIVE_SECONDS, SERVICES, Services
+from router.tracing import trace
+from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
+from textdiffusion.tracing import NO_TRACING, Tracing
+
+OVERCOMMITMENT: Final = 1.25
 
 
 def build_app(
-    settings: RouterSettings, pool: Pool, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    settings: RouterSettings,
+    pool: Pool,
+    *,
+    tracing: Tracing = NO_TRACING,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
 ) -> web.Application:
     """The application; it follows the pool's workers from its start to its end."""
-    app = web.Application(middlewares=[identify_and_log, answer_errors], client_max_size=settings.max_body_bytes)
+    middlewares = [measure, identify_and_log, trace, answer_errors, authenticate, limit_requests]
+    app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
+    app[API_KEYS] = ApiKeys(settings.digests)
+    app[RATE_LIMITS] = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
+    queues = _queues(settings, pool)
     app[SERVICES] = Services(
         settings=settings,
         pool=pool,
-        admission=Admission(settings.max_running_requests, settings.max_waiting_requests),
+        queues=queues,
+        metrics=Metrics(lambda: _queue_states(queues, pool)),
+        tracing=tracing,
         keep_alive_seconds=keep_alive_seconds,
     )
     app.add_routes(
         [
             web.post("/v1/chat/completions", chat.chat_completions),
+            web.post("/v1/completions", completions.completions),
             web.get("/v1/models", models.list_models),
             web.get("/v1/models/{id:.+}", models.retrieve_model),
+            web.post("/tokenize", tokens.tokenize),
+            web.post("/detokenize", tokens.detokenize),
+            web.get("/v1/engine/stats", stats.engine_stats),
+            web.get("/metrics", metrics.metrics),
+            web.get("/version", version.show_version),
+            web.get("/openapi.json", documentation.openapi_json),
+            web.get("/docs", documentation.docs),
             web.get("/health", health.details),
             web.get("/health/live", health.live),
             web.get("/health/ready", health.ready),
         ]
     )
-    app.on_response_prepare.append(echo_request_id)
+    app.on_response_prepare.extend([echo_request_id, tell_limits])
     app.cleanup_ctx.append(_pool_connected)
     return app
+
+
+def _queues(settings: RouterSettings, pool: Pool) -> Queues:
+    """A queue for each model, with as many slots before its workers as they have places, and a few more.
+
+    Those wait at the workers, so that a place that becomes free is taken with the next step and not with the one after.
+    """
+
+    def make(model_id: str) -> Admission:
+        def capacity() -> int:
+            places = pool.places(model_id)
+            return min(places, 1) * (settings.max_running_requests or math.ceil(places * OVERCOMMITMENT))
+
+        return Admission(capacity, settings.max_waiting_requests, settings.queue_timeout_seconds, time.monotonic)
+
+    queues = Queues(make)
+    pool.on_change = queues.fill
+    return queues
+
+
+def _queue_states(queues: Queues, pool: Pool) -> Iterator[QueueState]:
+    for model_id in pool.models:
+        admission = queues.of(model_id)
+        yield QueueState(model_id, admission.running, admission.waiting)
 
 
 async def _pool_connected(app: web.Application) -> AsyncIterator[None]:

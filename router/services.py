@@ -1,13 +1,16 @@
 """What the endpoints work with."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
-from router.admission import Admission
-from router.pool import Pool
+from router.admission import Queues
+from router.metrics import Metrics
+from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
+from textdiffusion.tracing import NO_TRACING, Tracing
 
 KEEP_ALIVE_SECONDS = 15.0
 
@@ -16,7 +19,9 @@ KEEP_ALIVE_SECONDS = 15.0
 class Services:
     settings: RouterSettings
     pool: Pool
-    admission: Admission
+    queues: Queues
+    metrics: Metrics
+    tracing: Tracing = NO_TRACING
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
     draining: bool = False
 
@@ -27,4 +32,4 @@ class Services:
 
 SERVICES = web.AppKey("services", Services)
 REQUEST_ID = web.RequestKey("request_id", str)
-FACTS = web.RequestKey("facts", dict[str, Any])  # for the request's line in the log
+FACTS = web.RequestKey("facts", MutableMapping[str, Any])  # for the request's line in the log

@@ -1,50 +1,47 @@
 """GET /health and what probes ask.
 
 Live means that the event loop turns: it stays true while the router drains, so that nobody kills it for that. Ready
-means that a request sent now would find a worker.
+means that a request sent now would find a worker. Anyone may ask: where workers are, and what is wrong with them,
+is told to those alone who have a key or are on this machine.
 """
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
 
 from aiohttp import web
 
+from router.http.keys import is_stranger
+from router.schema.health import Health, HealthModel, HealthWorker, Live, NotReady, Ready
 from router.services import SERVICES, Services
+from router.workers.worker import Worker
 
 
 async def live(_: web.Request) -> web.Response:
-    return web.json_response({"status": "live"})
+    answer: Live = {"status": "live"}
+    return web.json_response(answer)
 
 
 async def ready(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     if services.ready:
-        return web.json_response({"status": "ready"})
-    return web.json_response({"status": "not ready", "reason": _why_not(services)}, status=503)
+        yes: Ready = {"status": "ready"}
+        return web.json_response(yes)
+    no: NotReady = {"status": "not ready", "reason": _why_not(services)}
+    return web.json_response(no, status=503)
 
 
 async def details(request: web.Request) -> web.Response:
-    """Always 200; scripts and the launcher poll it.
-
-        {"status": "ready" | "not ready", "reason": str | null,
-         "requests": {"running": int, "waiting": int},
-         "models": [{"id": str, "ready": bool, "workers": [address, ...]}, ...],
-         "workers": [{"address": str, "model": str | null, "device": str | null,
-                      "state": "unreachable" | "not serving" | "serving" | "refused", "reason": str | null,
-                      "outstanding_positions": int}, ...]}
-
-    Workers stand in the order in which the router was given them, under the addresses that it was given. Model and
-    device are null until a worker has first said them; a reason is null where there is nothing to explain.
-    """
+    """Always 200; scripts and the launcher poll it."""
     services = request.app[SERVICES]
-    return web.json_response(
-        {
-            "status": "ready" if services.ready else "not ready",
-            "reason": None if services.ready else _why_not(services),
-            "requests": {"running": services.admission.running, "waiting": services.admission.waiting},
-            "models": _models(services),
-            "workers": _workers(services),
-        }
-    )
+    shown = [] if is_stranger(request) else services.pool.workers
+    answer: Health = {
+        "status": "ready" if services.ready else "not ready",
+        "reason": None if services.ready else _why_not(services),
+        "requests": {"running": services.queues.running, "waiting": services.queues.waiting},
+        "models": _models(services, shown),
+        "workers": _workers(services, shown),
+    }
+    return web.json_response(answer)
 
 
 def _why_not(services: Services) -> str:
@@ -52,21 +49,22 @@ def _why_not(services: Services) -> str:
         return "the router is shutting down"
     if not services.pool.workers:
         return "the router was given no workers"
-    return "; ".join(f"{worker.address} is {worker.state.value}" for worker in services.pool.workers)
+    states = Counter(worker.state.value for worker in services.pool.workers)
+    return f"no worker serves: {', '.join(f'{count} {state}' for state, count in states.items())}"
 
 
-def _models(services: Services) -> list[dict[str, Any]]:
+def _models(services: Services, shown: Sequence[Worker]) -> list[HealthModel]:
     return [
         {
             "id": model.id,
             "ready": bool(services.pool.serving(model.id)),
-            "workers": [worker.address for worker in services.pool.serving(model.id)],
+            "workers": [worker.address for worker in services.pool.serving(model.id) if worker in shown],
         }
         for model in services.pool.models.values()
     ]
 
 
-def _workers(services: Services) -> list[dict[str, Any]]:
+def _workers(services: Services, shown: Sequence[Worker]) -> list[HealthWorker]:
     return [
         {
             "address": worker.address,
@@ -76,5 +74,5 @@ def _workers(services: Services) -> list[dict[str, Any]]:
             "reason": worker.reason or None,
             "outstanding_positions": services.pool.outstanding(worker),
         }
-        for worker in services.pool.workers
+        for worker in shown
     ]

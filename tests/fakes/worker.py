@@ -37,6 +37,7 @@ class Script:
 @dataclass
 class FakeWorker(rpc.TextGenerationServiceServicer):
     info: pb.GetInfoResponse
+    stats: pb.GetStatsResponse | None = field(default_factory=pb.GetStatsResponse)  # none: it never answers
     address: str = ""
     script: Script = field(default_factory=Script)
     requests: list[pb.GenerateRequest] = field(default_factory=list)
@@ -55,7 +56,9 @@ class FakeWorker(rpc.TextGenerationServiceServicer):
         return self.info
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Any) -> pb.GetStatsResponse:  # noqa: ARG002, N802
-        return pb.GetStatsResponse()
+        if self.stats is None:
+            await asyncio.Event().wait()
+        return self.stats or pb.GetStatsResponse()
 
     async def Generate(self, request: pb.GenerateRequest, context: Any) -> pb.GenerateResponse:  # noqa: N802
         return [update async for update in self._run(request, context)][-1].finished
@@ -81,7 +84,7 @@ class FakeWorker(rpc.TextGenerationServiceServicer):
                 if number == self.script.hang_after:
                     await self.go_on.wait()
                 yield update
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter where it ends while an update is being sent
             self.cancelled.set()
             raise
         finally:
@@ -94,11 +97,25 @@ class FakeWorker(rpc.TextGenerationServiceServicer):
         for step, positions in enumerate(order, start=1):
             filled |= set(positions)
             ready = next(position for position in range(len(tokens) + 1) if position not in filled)
-            committed = [pb.CommittedToken(position=position, id=tokens[position], step=step) for position in positions]
-            updates.append(pb.GenerateUpdate(committed=committed, ready=ready))
+            update = pb.GenerateUpdate(
+                committed=[self._committed(request, position, step) for position in positions], ready=ready
+            )
+            if request.report_canvas:
+                mask = self.info.mask_token_id
+                update.canvas.ids.extend(token if position in filled else mask for position, token in enumerate(tokens))
+            updates.append(update)
         if not script.skip_last_update:
             updates.append(pb.GenerateUpdate(ready=len(tokens), finished=self._finished(request)))
         return updates
+
+    def _committed(self, request: pb.GenerateRequest, position: int, step: int) -> pb.CommittedToken:
+        """With log probabilities that tell position and rank: -0.5 for the first, and so on."""
+        token = self.script.tokens[position]
+        top = [
+            pb.TokenLogprob(id=(token + rank) % self.info.vocab_size, logprob=-(position + 0.5) - rank)
+            for rank in range(request.options.top_logprobs)
+        ]
+        return pb.CommittedToken(position=position, id=token, step=step, logprob=-(position + 0.5), top=top)
 
     def _finished(self, request: pb.GenerateRequest) -> pb.GenerateResponse:
         ends = set() if request.options.ignore_eos else set(self.info.eos_token_ids)
@@ -111,7 +128,11 @@ class FakeWorker(rpc.TextGenerationServiceServicer):
                 prompt_tokens=len(request.prompt.ids),
                 completion_tokens=length,
                 forward_passes=self.script.forward_passes,
+                committed_tokens=len(self.script.tokens),
             ),
+            tokens=[self._committed(request, position, 1) for position in range(length)]
+            if request.options.top_logprobs or request.report_canvas
+            else [],
         )
 
 
@@ -121,6 +142,8 @@ def info_for(folder: Path, token_id: Callable[[str], int | None], **changes: Any
         model_id="fake",
         device="cpu",
         max_sequence_length=512,
+        vocab_size=1000,
+        max_concurrent_requests=16,
         mask_token_id=token_id("<|mdm_mask|>"),
         eos_token_ids=[token_id("<|endoftext|>") or 0, token_id("<|eot_id|>") or 0],
         defaults=pb.DiffusionOptions(gen_length=64, block_length=32),

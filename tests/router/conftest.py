@@ -14,13 +14,14 @@ from aiohttp import web
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from router.app import build_app
-from router.connection import Runner
-from router.pool import Pool
+from router.http.connection import Runner
 from router.services import SERVICES, Services
-from router.tokenizer import ChatTokenizer, load_tokenizer
+from router.text.tokenizer import ChatTokenizer, load_tokenizer
+from router.workers.pool import Pool
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, Script, info_for, running
 from textdiffusion.settings import RouterSettings
+from textdiffusion.tracing import NO_TRACING, Tracing
 
 SPECIAL_TOKENS = (
     "<|startoftext|>",
@@ -129,8 +130,14 @@ async def start_router() -> AsyncIterator[StartRouter]:
     """Starts routers with the settings that a test wants; they end with the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(*addresses: str, keep_alive_seconds: float = 15, wait: bool = True, **settings: Any) -> Any:
-            router = await stack.enter_async_context(_router(addresses, keep_alive_seconds, settings))
+        async def start(
+            *addresses: str,
+            keep_alive_seconds: float = 15,
+            tracing: Tracing = NO_TRACING,
+            wait: bool = True,
+            **settings: Any,
+        ) -> Any:
+            router = await stack.enter_async_context(_router(addresses, keep_alive_seconds, tracing, settings))
             if wait:
                 await eventually(lambda: router.services.ready)
             return router
@@ -145,10 +152,10 @@ async def router(worker: FakeWorker, start_router: StartRouter) -> RunningRouter
 
 @asynccontextmanager
 async def _router(
-    addresses: tuple[str, ...], keep_alive_seconds: float, settings: dict[str, Any]
+    addresses: tuple[str, ...], keep_alive_seconds: float, tracing: Tracing, settings: dict[str, Any]
 ) -> AsyncIterator[RunningRouter]:
     configured = RouterSettings(port=0, workers=addresses, **settings)
-    app = build_app(configured, Pool(addresses), keep_alive_seconds=keep_alive_seconds)
+    app = build_app(configured, Pool(addresses), tracing=tracing, keep_alive_seconds=keep_alive_seconds)
     runner = Runner(app, drain_seconds=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -1,12 +1,14 @@
 import asyncio
-import json
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from router.http.sse import EventStream
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, Script
+from tests.router.streams import events as streamed
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
 TEXT = "Hello, wörld! 🌍"
@@ -14,15 +16,7 @@ ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 
 
 async def events(router: Any, **fields: Any) -> list[Any]:
-    """The data of each event of a streamed reply."""
-    async with router.http.post(
-        f"{router.url}/v1/chat/completions", json={**ASK, "stream": True, **fields}
-    ) as response:
-        assert response.status == 200
-        text = (await response.read()).decode()
-    assert text.endswith("data: [DONE]\n\n")
-    lines = [line.removeprefix("data: ") for line in text.split("\n\n")[:-2]]
-    return [line if line.startswith(":") else json.loads(line) for line in lines]
+    return await streamed(router, "/v1/chat/completions", {**ASK, **fields})
 
 
 async def test_the_openai_client_gets_a_whole_reply(router: Any) -> None:
@@ -34,7 +28,7 @@ async def test_the_openai_client_gets_a_whole_reply(router: Any) -> None:
     assert reply.object == "chat.completion"
     assert reply.system_fingerprint == "fp_0123456789"
     assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
-    assert reply.usage.completion_tokens_details.model_extra == {"forward_passes": 3}
+    assert reply.usage.completion_tokens_details.model_extra == {"forward_passes": 3, "committed_tokens": 20}
 
 
 async def test_the_openai_client_gets_the_same_reply_streamed(router: Any) -> None:
@@ -144,12 +138,37 @@ async def test_a_client_that_leaves_cancels_the_workers_request_and_frees_its_sl
     worker.script.hang_after = 2
     asking = asyncio.create_task(router.post({**ASK, "stream": stream}))
     await asyncio.wait_for(worker.started.wait(), 5)
-    assert router.services.admission.running == 1
+    assert router.services.queues.running == 1
     asking.cancel()
     await asyncio.wait_for(worker.cancelled.wait(), 5)
     await asyncio.gather(asking, return_exceptions=True)
-    await eventually(lambda: router.services.admission.running == 0)
+    await eventually(lambda: router.services.queues.running == 0)
     assert router.services.pool.outstanding(router.services.pool.workers[0]) == 0
+
+
+async def test_a_client_that_leaves_while_it_is_written_to_leaves_nothing_in_the_log(
+    router: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writing, left = asyncio.Event(), asyncio.Event()
+
+    async def send(*_: Any) -> None:
+        writing.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            left.set()
+            raise ConnectionResetError from None
+
+    monkeypatch.setattr(EventStream, "send", send)
+    asking = asyncio.create_task(router.post({**ASK, "stream": True}))
+    await asyncio.wait_for(writing.wait(), 5)
+    asking.cancel()
+    await asyncio.wait_for(left.wait(), 5)
+    counted = {"route": "/v1/chat/completions", "method": "POST", "status": "499"}
+    registry = router.services.metrics.registry
+    await eventually(lambda: registry.get_sample_value("tdi_http_requests_total", counted) == 1)
+    gc.collect()  # a task tells what nobody has asked it for when it goes
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_silent_stream_is_kept_alive(worker: FakeWorker, start_router: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from router import errors
 from router.errors import ANSWERS, ClientError, RouterError, ServiceError, body_of, from_grpc
-from router.reply import StreamedReply
+from router.replies.reading import Piece, Reading
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker
 
@@ -79,7 +79,6 @@ async def test_a_worker_that_refuses_gives_the_reply_its_status(
     ("details", "param", "message"),
     [
         ("gen_length: must be at least 1", "max_tokens", "max_tokens: must be at least 1"),
-        ("prompt: token id 9 is beyond", "messages", "messages: token id 9 is beyond"),
         ("top_k: this worker does not support it", "top_k", "top_k: this worker does not support it"),
         ("no field: named", None, "no field: named"),
         ("", None, "The worker refused the request."),
@@ -164,14 +163,17 @@ async def test_a_client_that_stops_reading_is_cut_off_at_its_deadline(
     worker: FakeWorker, start_router: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     router = await start_router(worker.address, request_timeout_seconds=0.2)
-    monkeypatch.setattr(StreamedReply, "text_of", lambda *_: "more than any buffer holds " * 500_000)
+    monkeypatch.setattr(Reading, "push", lambda *_: Piece("more than any buffer holds " * 500_000))
     worker.script.hang_after = 1
     body = json.dumps({**ASK, "stream": True}).encode()
     async with router.connection() as (reader, writer):
         writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         await asyncio.wait_for(worker.cancelled.wait(), 5)
-        await eventually(lambda: router.services.admission.running == 0)
+        await eventually(lambda: router.services.queues.running == 0)
         assert router.services.pool.outstanding(router.services.pool.workers[0]) == 0
+        labels = {"route": "/v1/chat/completions", "method": "POST", "status": "499"}
+        count = router.services.metrics.registry.get_sample_value
+        await eventually(lambda: count("tdi_http_requests_total", labels) == 1)
         assert b"[DONE]" not in await asyncio.wait_for(reader.read(), 5)
 
 
@@ -187,7 +189,7 @@ async def test_a_full_house_refuses_at_once_and_holds_what_it_promised(worker: F
     router = await start_router(worker.address, max_running_requests=1, max_waiting_requests=1)
     worker.script.hang_after = 0
     asked = [asyncio.create_task(router.post(ASK)) for _ in range(2)]
-    await eventually(lambda: router.services.admission.waiting == 1)
+    await eventually(lambda: router.services.queues.waiting == 1)
     async with router.http.post(f"{router.url}/v1/chat/completions", json=ASK) as response:
         assert response.status == 503
         assert response.headers["Retry-After"]

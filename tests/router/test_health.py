@@ -1,6 +1,11 @@
+import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from launcher.readiness import WorkerRefusedError, router_ready
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, running
 
@@ -75,3 +80,68 @@ async def test_health_answers_200_even_when_nothing_is_ready(start_router: Any) 
     status, body = await router.get("/health")
     assert (status, body["status"]) == (200, "not ready")
     assert body["workers"][0]["state"] == "unreachable"
+
+
+PROXIED = {"X-Forwarded-For": "203.0.113.9"}
+KEY = {"Authorization": "Bearer sk-alice"}
+
+
+async def asked_by(router: Any, path: str, headers: dict[str, str]) -> tuple[int, str]:
+    async with router.http.get(f"{router.url}{path}", headers=headers) as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize("headers", [PROXIED, PROXIED | {"Authorization": "Bearer sk-wrong"}])
+async def test_health_tells_strangers_of_models_and_not_of_workers(
+    worker: FakeWorker, start_router: Any, headers: dict[str, str]
+) -> None:
+    router = await start_router(worker.address, api_keys={"alice": "sk-alice"})
+    status, text = await asked_by(router, "/health", headers)
+    assert (status, json.loads(text)) == (
+        200,
+        {
+            "status": "ready",
+            "reason": None,
+            "requests": {"running": 0, "waiting": 0},
+            "models": [{"id": "fake", "ready": True, "workers": []}],
+            "workers": [],
+        },
+    )
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+async def test_strangers_learn_neither_where_workers_are_nor_what_is_wrong_with_them(
+    make_worker: Callable[..., FakeWorker], start_router: Any, path: str
+) -> None:
+    refused = make_worker(tokenizer="/private/model")
+    async with running(refused):
+        router = await start_router(refused.address, "127.0.0.1:1", api_keys={"alice": "sk-alice"}, wait=False)
+        await eventually(lambda: router.services.pool.workers[0].state.value == "refused")
+        _, text = await asked_by(router, path, PROXIED)
+    assert json.loads(text)["reason"] == "no worker serves: 1 refused, 1 unreachable"
+    assert "private" not in text
+    assert "127.0.0.1" not in text
+
+
+@pytest.mark.parametrize("headers", [{}, KEY, KEY | PROXIED])
+async def test_health_tells_of_workers_to_who_has_a_key_or_is_here(
+    worker: FakeWorker, start_router: Any, headers: dict[str, str]
+) -> None:
+    router = await start_router(worker.address, api_keys={"alice": "sk-alice"})
+    body = json.loads((await asked_by(router, "/health", headers))[1])
+    assert [one["address"] for one in body["workers"]] == [worker.address]
+
+
+async def test_without_keys_nobody_is_a_stranger(router: Any, worker: FakeWorker) -> None:
+    body = json.loads((await asked_by(router, "/health", PROXIED))[1])
+    assert body["models"][0]["workers"] == [worker.address]
+
+
+async def test_the_launcher_needs_no_key_to_learn_which_workers_are_used(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker()) as good, running(make_worker(tokenizer_fingerprint="another")) as bad:
+        router = await start_router(good.address, bad.address, api_keys={"alice": "sk-alice"})
+        await asyncio.wait_for(router_ready(router.url, {good.address: "worker-0"}), 30)
+        with pytest.raises(WorkerRefusedError, match="worker-1: it"):
+            await asyncio.wait_for(router_ready(router.url, {good.address: "worker-0", bad.address: "worker-1"}), 30)

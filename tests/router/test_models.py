@@ -1,7 +1,14 @@
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
+
+from tests.fakes.waiting import eventually
+from tests.fakes.worker import FakeWorker, running
+
+MESSAGES: Any = [{"role": "user", "content": "hi"}]
 
 
 async def test_the_openai_client_lists_the_models(router: Any) -> None:
@@ -19,3 +26,46 @@ async def test_an_unknown_model_is_not_found(router: Any) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         await router.openai.models.retrieve("organisation/other")
     assert caught.value.code == "model_not_found"
+
+
+async def test_each_model_has_its_own_workers(make_worker: Callable[..., FakeWorker], start_router: Any) -> None:
+    async with running(make_worker(model_id="one")) as one, running(make_worker(model_id="two")) as two:
+        router = await start_router(one.address, two.address)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        for model, worker in (("one", one), ("two", two), ("two", two)):
+            reply = await router.openai.chat.completions.create(model=model, messages=MESSAGES)
+            assert reply.model == model
+            assert worker.requests
+    assert (len(one.requests), len(two.requests)) == (1, 2)
+
+
+async def test_a_model_that_is_full_leaves_the_others_alone(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(model_id="one")) as one, running(make_worker(model_id="two")) as two:
+        one.script.hang_after = 0
+        router = await start_router(one.address, two.address, max_running_requests=1, max_waiting_requests=0)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        asking = asyncio.create_task(router.post({"model": "one", "messages": MESSAGES}))
+        await one.started.wait()
+        refused, _ = await router.post({"model": "one", "messages": MESSAGES})
+        taken, _ = await router.post({"model": "two", "messages": MESSAGES})
+        assert (refused, taken) == (503, 200)
+        one.go_on.set()
+        await asking
+
+
+async def test_the_workers_of_a_model_say_how_many_requests_are_at_them_at_once(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(max_concurrent_requests=4)) as first, running(make_worker()) as second:
+        first.script.hang_after = second.script.hang_after = 0
+        second.info.max_concurrent_requests = 4
+        router = await start_router(first.address, second.address)
+        await eventually(lambda: len(router.services.pool.serving("fake")) == 2)
+        asking = [asyncio.create_task(router.post({"model": "fake", "messages": MESSAGES})) for _ in range(12)]
+        await eventually(lambda: router.services.queues.waiting == 2)
+        await eventually(lambda: (first.running, second.running) == (5, 5))
+        first.go_on.set()
+        second.go_on.set()
+        assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 12

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -81,6 +82,21 @@ async def test_a_setting_that_is_wrong_is_one_sentence_and_exit_code_1(start: St
     code, errors = await ended(await start("--port=99999"))
     assert (code, errors.count("\n")) == (1, 1)
     assert "port" in errors
+
+
+async def test_without_a_key_other_machines_are_not_served(start: Start) -> None:
+    code, errors = await ended(await start("--port=0", "--host=0.0.0.0"))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert all(way_out in errors for way_out in ("TDI_ROUTER__API_KEYS", "api_keys_file", "allow_anonymous"))
+
+
+async def test_a_file_of_keys_that_everyone_can_read_is_warned_about(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text('alice = "sk-alice"')
+    file.chmod(0o644)
+    warning = await line_with(await start("--port=0", f"--api-keys-file={file}"), "warning")
+    assert str(file) in warning
+    assert "sk-alice" not in warning
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -158,3 +174,18 @@ async def test_the_router_runs_where_torch_is_not_installed(worker: FakeWorker) 
     code, errors = await ended(process)
     assert code == 0
     assert "torch" not in errors.lower()
+
+
+async def test_health_has_a_port_of_its_own_where_one_is_asked_for(start: Start) -> None:
+    process = await start("--port=0", "--probe-port=0")
+    url = (await line_with(process, "listening for probes")).partition("url=")[2].split()[0]
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/health/live") as response:
+        assert response.status == 200
+
+
+async def test_a_probe_port_that_is_taken_is_told_in_a_sentence(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = await start("--port=0", f"--probe-port={taken.getsockname()[1]}")
+        line = await line_with(process, "cannot listen")
+    assert line.startswith("error: cannot listen on 127.0.0.1:")
+    assert await process.wait() == 1

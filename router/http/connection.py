@@ -1,0 +1,89 @@
+"""Answers what aiohttp would refuse by itself, before any middleware runs.
+
+What is not HTTP at all, or expects more than HTTP can do, would get plain text without a request id, and would leave a
+traceback in the log for any stranger to fill it with.
+"""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import ContentEncodingError, InvalidURLError, LineTooLong
+
+from router.errors import InvalidHttpError, RouterError, UnsupportedMediaTypeError
+from router.http.body import ENCODINGS_SENTENCE
+from router.http.measure import count_refused
+from router.http.middleware import REQUEST_ID_HEADER, error_response, from_http, new_request_id
+from router.metrics import Metrics
+from router.services import SERVICES
+
+log = structlog.get_logger(__name__)
+
+
+class Connection(web.RequestHandler):
+    __slots__ = ("_metrics",)
+
+    def __init__(self, manager: "Server", metrics: Metrics) -> None:
+        super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
+        self._metrics = metrics
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if isinstance(exc, HttpProcessingError):
+            return self._refusal(request, _from_parser(exc))
+        return super().handle_error(request, status, exc, message)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):
+            resp = self._refusal(request, from_http(request, resp))
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):  # the rest of a body that was refused
+            super().log_exception(*args, **kwargs)
+
+    def _refusal(self, request: web.BaseRequest, error: RouterError) -> web.Response:
+        response = error_response(error)
+        response.headers[REQUEST_ID_HEADER] = new_request_id()
+        response.force_close()
+        count_refused(self._metrics, request.method, error)
+        log.info(
+            "refused", request_id=response.headers[REQUEST_ID_HEADER], status=response.status, reason=error.message
+        )
+        return response
+
+
+class Server(web.Server):
+    def __init__(self, theirs: web.Server, metrics: Metrics) -> None:
+        # Without `handler_cancellation` nobody notices that a client has left.
+        super().__init__(theirs.request_handler, request_factory=theirs.request_factory, handler_cancellation=True)
+        self._metrics = metrics
+
+    def __call__(self) -> web.RequestHandler:
+        return Connection(self, self._metrics)
+
+
+class Runner(web.AppRunner):
+    __slots__ = ()
+
+    def __init__(self, app: web.Application, drain_seconds: float) -> None:
+        super().__init__(app, shutdown_timeout=drain_seconds)
+
+    async def _make_server(self) -> web.Server:
+        return Server(await super()._make_server(), self.app[SERVICES].metrics)
+
+
+def _from_parser(error: HttpProcessingError) -> RouterError:
+    if isinstance(error, ContentEncodingError):
+        return UnsupportedMediaTypeError(ENCODINGS_SENTENCE)
+    if isinstance(error, LineTooLong):
+        return InvalidHttpError("The URL or a header of the request is longer than this server reads.")
+    if isinstance(error, InvalidURLError):
+        return InvalidHttpError("The request's URL cannot be read.")
+    reason, _, _quoted = error.message.partition(":")
+    return InvalidHttpError(f"The request is not valid HTTP: {reason}.")

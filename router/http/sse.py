@@ -1,0 +1,126 @@
+"""Server-sent events."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import web
+from typing_extensions import Self
+
+from router.services import FACTS
+from textdiffusion.tasks import cancelled
+
+HEADERS = (
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Cache-Control", "no-cache"),
+    ("X-Accel-Buffering", "no"),  # else nginx collects them
+)
+
+PING: Final = b": ping\n\n"
+MOST_UNSENT: Final = 64 * 1024  # bytes beyond which senders wait
+STALL_SECONDS: Final = 60.0
+STALLED: Final = "reader_stalled"
+
+
+def json_text(value: Any) -> str:
+    """Compact, and with text as it is in any language."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+class EventStream:
+    """A response that is sent event by event; while there are none, comments tell proxies that it is not dead.
+
+    Many may send, but one task writes: whoever else were cancelled while the connection is full would end the writing
+    for all. It is also the only one that can know that nothing comes after the end.
+    """
+
+    def __init__(self, request: web.Request, keep_alive_seconds: float, stall_seconds: float = STALL_SECONDS) -> None:
+        """A reader who takes nothing for `stall_seconds` loses the connection, and whoever sends to it a place."""
+        self._request = request
+        self._keep_alive_seconds = keep_alive_seconds
+        self._stall_seconds = stall_seconds
+        self._response = web.StreamResponse(headers=HEADERS)
+        self._opening = asyncio.Lock()
+        self._writing: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._unsent = bytearray()
+        self._ended = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether the status has been sent, after which no failure can have one of its own."""
+        return self._response.prepared
+
+    async def send(self, *events: Mapping[str, Any]) -> None:
+        """Opens the stream with the first events; waits while too much is unsent. Raises `ConnectionError`."""
+        async with self._opening:
+            if not self._writing:
+                await self._response.prepare(self._request)
+                self._writing = asyncio.create_task(self._write())
+        self._add(_encoded(events))
+        await self._room.wait()
+        if self._writing.done():
+            await self._writing
+
+    async def end(self, *events: Mapping[str, Any]) -> web.StreamResponse:
+        """The last events, and the word that they are the last; returns when all of it is on its way."""
+        await self.send(*events)
+        self._ended = True
+        self._add(b"data: [DONE]\n\n")
+        if self._writing:
+            await self._writing
+        return self._response
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writing:
+            await cancelled(self._writing)
+
+    def _add(self, data: bytes) -> None:
+        self._unsent += data
+        self._wake.set()
+        if len(self._unsent) < MOST_UNSENT:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _write(self) -> None:
+        try:
+            while not self._ended or self._unsent:
+                await self._next()
+        finally:
+            self._room.set()  # for those who wait for it in vain
+
+    async def _next(self) -> None:
+        """Writes what there is or, if nothing comes, a comment."""
+        loop = asyncio.get_running_loop()
+        if not self._unsent:
+            self._wake.clear()
+            ping = loop.call_later(self._keep_alive_seconds, self._add, PING)
+            try:
+                await self._wake.wait()
+            finally:
+                ping.cancel()
+        data = bytes(self._unsent)
+        self._unsent.clear()
+        self._room.set()
+        stall = loop.call_later(self._stall_seconds, abandon, self._request)
+        try:
+            await (self._response.write_eof(data) if self._ended else self._response.write(data))
+        finally:
+            stall.cancel()
+
+
+def abandon(request: web.Request) -> None:
+    """Ends the connection to a reader who does not read."""
+    request[FACTS]["error"] = STALLED
+    if request.transport:
+        request.transport.abort()  # closing would wait for the reader
+
+
+def _encoded(events: Sequence[Mapping[str, Any]]) -> bytes:
+    return "".join(f"data: {json_text(event)}\n\n" for event in events).encode()

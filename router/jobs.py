@@ -1,0 +1,142 @@
+"""From what a client asks to what workers are asked: one job for each choice of the reply.
+
+An option that the client leaves out stays absent: its default is the worker's to know.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router.errors import ContextLengthExceededError, InvalidValueError
+from router.schema.generation import GenerationRequest
+from router.workers.model import Model
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.wire import KV_CACHE, REMASKING
+
+SEEDS = 2**64
+MOST_LOGPROBS = 2**18  # of one request
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What stands before and, for infilling, behind what is to be written; `field` is where the client gave it."""
+
+    ids: Sequence[int]
+    field: str
+    suffix_ids: Sequence[int] = ()
+    continued: bool = False  # the reply goes on where the prompt ends, be it in the middle of a word
+
+    @property
+    def length(self) -> int:
+        return len(self.ids) + len(self.suffix_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One choice of a reply, as a worker is asked for it."""
+
+    index: int
+    prompt: Prompt
+    request: pb.GenerateRequest
+
+    @property
+    def positions(self) -> int:
+        """Of its canvas, all told."""
+        return self.prompt.length + self.request.options.gen_length
+
+
+def jobs_for(asked: GenerationRequest, prompts: Sequence[Prompt], model: Model, request_id: str) -> list[Job]:
+    """`n` for each prompt, in the order of the choices. Raises a `ClientError` if one does not fit the model."""
+    jobs: list[Job] = []
+    for prompt in prompts:
+        options = _options(asked, prompt, model)
+        _check_logprobs(asked, options.gen_length)
+        for number in range(asked.n):
+            index = len(jobs)
+            request = pb.GenerateRequest(
+                request_id=request_id if index == 0 else f"{request_id}-{index}",
+                prompt=pb.Tokens(ids=prompt.ids),
+                suffix=pb.Tokens(ids=prompt.suffix_ids) if prompt.suffix_ids else None,
+                options=options,
+                report_canvas=asked.diffusing,
+            )
+            if asked.seed is not None:
+                request.options.seed = (asked.seed + number) % SEEDS
+            jobs.append(Job(index, prompt, request))
+    return jobs
+
+
+def _options(asked: GenerationRequest, prompt: Prompt, model: Model) -> pb.DiffusionOptions:
+    length = _reply_length(asked, prompt, model)
+    if asked.block_length is not None and asked.block_length > length:
+        raise InvalidValueError(
+            f"block_length is {asked.block_length}, more than the {length} tokens of the reply.", param="block_length"
+        )
+    _check_ids(asked, prompt, model)
+    options = pb.DiffusionOptions(
+        gen_length=length,
+        block_length=asked.block_length,
+        steps=asked.steps,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        top_k=asked.top_k,
+        cfg_scale=asked.cfg_scale,
+        max_parallel_tokens=asked.max_parallel_tokens,
+        ignore_eos=asked.ignore_eos,
+        logit_bias=asked.logit_bias,
+        # Without alternatives a worker that is asked for the whole reply at once does not tell of its tokens.
+        top_logprobs=0 if asked.alternatives is None else max(asked.alternatives, 1),
+    )
+    if asked.remasking is not None:
+        options.remasking = REMASKING[asked.remasking]
+    if asked.cache is not None:
+        options.kv_cache = KV_CACHE[asked.cache]
+    if asked.threshold is not None:
+        options.threshold = asked.threshold
+    if asked.factor is not None:
+        options.factor = asked.factor
+    return options
+
+
+def _check_logprobs(asked: GenerationRequest, length: int) -> None:
+    """Of all choices together they would be more megabytes than anybody can want to have at once."""
+    if asked.alternatives is None:
+        return
+    told = asked.choices * length * (1 + asked.alternatives)
+    if told > MOST_LOGPROBS:
+        raise InvalidValueError(
+            f"logprobs would be {told} in number, choices times max_tokens times one and its alternatives; "
+            f"at most {MOST_LOGPROBS} are told.",
+            param="logprobs",
+        )
+
+
+def _check_ids(asked: GenerationRequest, prompt: Prompt, model: Model) -> None:
+    if max(prompt.ids, default=0) >= model.vocab_size:
+        raise InvalidValueError(
+            f"{prompt.field} holds {max(prompt.ids)}; this model's token ids end at {model.vocab_size - 1}.",
+            param=prompt.field,
+        )
+    biased = max(asked.logit_bias or (), default=0)
+    if biased >= model.vocab_size:
+        raise InvalidValueError(
+            f"logit_bias names {biased}; this model's token ids end at {model.vocab_size - 1}.", param="logit_bias"
+        )
+
+
+def _reply_length(asked: GenerationRequest, prompt: Prompt, model: Model) -> int:
+    room = model.max_sequence_length - prompt.length
+    what = f"{prompt.field} and suffix are" if prompt.suffix_ids else f"{prompt.field} is"
+    if room < 1:
+        raise ContextLengthExceededError(
+            f"{what} {prompt.length} tokens long; this model holds {model.max_sequence_length}, reply included.",
+            param=prompt.field,
+        )
+    if asked.reply_length is None:
+        return min(model.default_length, room)
+    if asked.reply_length > room:
+        raise ContextLengthExceededError(
+            f"{what} {prompt.length} tokens long, which leaves {room} of this model's {model.max_sequence_length} "
+            f"for the reply; {asked.max_tokens_field} asks for more.",
+            param=asked.max_tokens_field,
+        )
+    return asked.reply_length

@@ -1,0 +1,1 @@
+"""What a client is sent for a request for text."""

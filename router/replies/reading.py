@@ -1,0 +1,149 @@
+"""One choice read in order: from what a worker commits to what a client may see."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from router.errors import BadWorkerResponseError
+from router.replies.usage import Usage
+from router.schema.responses import FinishReason
+from router.text.detokenizer import Detokenizer
+from router.text.frontier import CommittedFrontier
+from router.text.stop_strings import StopStrings
+from router.text.tokenizer import ChatTokenizer
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+
+FINISH_REASONS: Final[Mapping[int, FinishReason]] = MappingProxyType(
+    {pb.FINISH_REASON_STOP: "stop", pb.FINISH_REASON_LENGTH: "length"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadToken:
+    """A committed token and where its text stands in that of the choice, in characters."""
+
+    committed: pb.CommittedToken
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one update made readable; `finish_reason` is there on the last one."""
+
+    text: str
+    tokens: Sequence[ReadToken] = ()
+    finish_reason: FinishReason | None = None
+
+
+class Reading:
+    """With `token_by_token` the pieces name their tokens, and a stop string ends the count of tokens where it ends."""
+
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        end_ids: Sequence[int],
+        stops: Sequence[str] = (),
+        *,
+        before: Sequence[int] = (),
+        token_by_token: bool = False,
+    ) -> None:
+        self._frontier = CommittedFrontier(end_ids)
+        self._detokenizer = Detokenizer(tokenizer.decode, before)
+        self._stops = StopStrings(stops)
+        self._token_by_token = token_by_token
+        self._pending: deque[ReadToken] = deque()
+        self._undecoded: list[pb.CommittedToken] = []
+        self._length = 0  # characters, held back ones included
+        self._shown = 0  # characters
+        self._read = 0  # tokens
+        self.finish_reason: FinishReason | None = None
+        self._usage = Usage()
+
+    @property
+    def usage(self) -> Usage:
+        """Of the reply so far; the worker's own count once it has finished."""
+        return self._usage
+
+    def push(self, update: pb.GenerateUpdate) -> Piece:
+        """Raises `BadWorkerResponseError` if the worker contradicts itself."""
+        readable = self._frontier.commit(update.committed, update.ready)
+        text = self._text_of(readable, update.finished)
+        if update.HasField("finished") and not self._stops.found:
+            text += self._stops.push(self._decoded(self._detokenizer.flush(), last=True)) + self._stops.flush()
+        self._shown += len(text)
+        self._count(update)
+        self.finish_reason = self._finish_reason(update)
+        return Piece(text, self._tokens_shown(finished=self.finish_reason is not None), self.finish_reason)
+
+    def _text_of(self, readable: Sequence[pb.CommittedToken], finished: pb.GenerateResponse) -> str:
+        """Of what has become readable, and of that output, if there is one yet, that no update has told of."""
+        first = self._frontier.released
+        if self._token_by_token:
+            return self._text_of_each([*readable, *_tokens(finished, first)])
+        ids = [*(token.id for token in readable), *finished.output.ids[first:]]
+        self._read += len(ids)
+        return self._stops.push(self._detokenizer.push(ids))
+
+    def _text_of_each(self, tokens: Sequence[pb.CommittedToken]) -> str:
+        text = ""
+        for token in tokens:
+            if self._stops.found:
+                break
+            self._undecoded.append(token)
+            self._read += 1
+            text += self._stops.push(self._decoded(self._detokenizer.push([token.id])))
+        return text
+
+    def _decoded(self, text: str, *, last: bool = False) -> str:
+        """Notes which tokens a piece of text comes from: those since the last, of which each is but a part of it."""
+        if text or last:
+            self._pending += (ReadToken(token, self._length, self._length + len(text)) for token in self._undecoded)
+            self._undecoded.clear()
+            self._length += len(text)
+        return text
+
+    def _count(self, update: pb.GenerateUpdate) -> None:
+        counted = update.finished.usage
+        if update.HasField("finished") and not self._stops.found:
+            self._usage = Usage(
+                completion_tokens=counted.completion_tokens,
+                forward_passes=counted.forward_passes,
+                committed_tokens=counted.committed_tokens,
+            )
+            return
+        self._usage = Usage(
+            completion_tokens=self._read,
+            forward_passes=max([self._usage.forward_passes, *(token.step for token in update.committed)]),
+            committed_tokens=self._usage.committed_tokens + len(update.committed),
+        )
+
+    def _finish_reason(self, update: pb.GenerateUpdate) -> FinishReason | None:
+        if self._stops.found:
+            return "stop"
+        if not update.HasField("finished"):
+            return None
+        reason = FINISH_REASONS.get(update.finished.finish_reason)
+        if reason is None:
+            raise BadWorkerResponseError
+        return reason
+
+    def _tokens_shown(self, *, finished: bool) -> list[ReadToken]:
+        """Those whose text is out by now; of a reply that has ended, those whose text has at least begun."""
+        tokens: list[ReadToken] = []
+        while self._pending and (self._pending[0].end <= self._shown or finished):
+            token = self._pending.popleft()
+            if not self._stops.found or token.start < self._shown:
+                tokens.append(token)
+        return tokens
+
+
+def _tokens(finished: pb.GenerateResponse, first: int) -> list[pb.CommittedToken]:
+    """Those of the output from position `first`."""
+    told = {token.position: token for token in finished.tokens}
+    return [
+        told.get(position) or pb.CommittedToken(position=position, id=token)
+        for position, token in enumerate(finished.output.ids[first:], start=first)
+    ]

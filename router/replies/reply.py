@@ -1,0 +1,66 @@
+"""What all replies have in common, whichever path they answer."""
+
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from router.replies.reading import Piece
+from router.replies.usage import Usage
+from router.schema.generation import GenerationRequest
+from router.schema.responses import Json
+from router.workers.model import Model
+
+
+class Reply(ABC):
+    """Makes the messages about one request.
+
+    With `stream_options.include_usage` every chunk but the last says that its usage is null.
+    """
+
+    prefix: ClassVar[str]
+    whole_kind: ClassVar[str]
+    chunk_kind: ClassVar[str]
+
+    def __init__(self, model: Model, asked: GenerationRequest) -> None:
+        self._model = model
+        self._alternatives = asked.alternatives
+        self._usage: Json = {"usage": None} if asked.include_usage else {}
+        self._id = f"{self.prefix}-{secrets.token_hex(16)}"
+        self._created = int(time.time())
+
+    def whole(self, choices: Sequence[Piece], usage: Usage) -> Json:
+        listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
+        return self._message(self.whole_kind, choices=listed, usage=usage.as_object())
+
+    def opening(self, index: int) -> list[Json]:
+        """What is sent of a choice before its first piece."""
+        del index
+        return []
+
+    def chunk(self, index: int, piece: Piece) -> Json:
+        return self._chunk(self._delta(index, piece))
+
+    def usage_chunk(self, usage: Usage) -> Json:
+        """The last event, for those who asked for it."""
+        return self._message(self.chunk_kind, choices=[], usage=usage.as_object())
+
+    @abstractmethod
+    def _choice(self, index: int, choice: Piece) -> Json: ...
+
+    @abstractmethod
+    def _delta(self, index: int, piece: Piece) -> Json: ...
+
+    def _chunk(self, choice: Json) -> Json:
+        return self._message(self.chunk_kind, choices=[choice], **self._usage)
+
+    def _message(self, kind: str, **fields: Any) -> Json:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model.id,
+            "system_fingerprint": self._model.system_fingerprint,
+            **fields,
+        }

@@ -1,0 +1,125 @@
+"""The kinds of values that requests are made of.
+
+Strict on purpose: a field that would be ignored is refused by name, so that nobody believes it had an effect. One of
+OpenAI's that this server lacks is let through only with the value that asks for nothing, which clients like to send.
+"""
+
+import json
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import PydanticCustomError, core_schema
+
+from textdiffusion.wire import MAX_BIAS, MAX_LOGIT_BIASES
+
+UNSUPPORTED: Final = "unsupported_parameter"
+
+# A body of a few megabytes can be wrong in a hundred thousand places; finding them all would hold up the event loop.
+MAX_ENTRIES: Final = 4096  # of one list or object
+MAX_CHOICES: Final = 128  # of one request
+MAX_STOPS: Final = 16
+MAX_STOP_CHARACTERS: Final = 1024
+TOKEN_IDS: Final = 10**9  # more than any vocabulary has, and what BIAS_KEY can spell
+BIAS_KEY: Final = "^(0|[1-9][0-9]{0,8})$"  # each token in one way
+UNUSED: Final = "accepted, unused"
+ONLY_NEUTRAL: Final = "not supported; accepted with what asks for nothing"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError("lone_surrogate", "holds half of a surrogate pair, which is not text") from error
+    return text
+
+
+def _unsigned(seed: int) -> int:
+    return seed % 2**64
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def are_token_ids(value: Any) -> bool:
+    """Whether it is a list of them, which may be tens of thousands long."""
+    if not isinstance(value, list) or not {int}.issuperset(map(type, value)):
+        return False
+    return not value or (min(value) >= 0 and max(value) < TOKEN_IDS)
+
+
+def _biases(given: Any) -> dict[int, float]:
+    if not isinstance(given, dict):
+        raise PydanticCustomError("bias_type", "must be an object of token ids and biases")
+    if len(given) > MAX_LOGIT_BIASES:
+        raise PydanticCustomError("biases", f"must not name more than {MAX_LOGIT_BIASES} tokens")
+    if not all(re.fullmatch(BIAS_KEY, key) for key in given):
+        raise PydanticCustomError("bias_key", "must have token ids as its keys")
+    if not all(type(bias) in (int, float) and -MAX_BIAS <= bias <= MAX_BIAS for bias in given.values()):
+        raise PydanticCustomError("bias", f"must give each token a number from {-MAX_BIAS:g} to {MAX_BIAS:g}")
+    return {int(key): float(bias) for key, bias in given.items()}
+
+
+Text = Annotated[str, AfterValidator(encodable)]
+TokenId = Annotated[int, Field(ge=0, lt=TOKEN_IDS)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
+Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+ListOfStops = Annotated[list[Stop], Field(max_length=MAX_STOPS)]
+Stops = Annotated[ListOfStops, BeforeValidator(_as_list, json_schema_input_type=Stop | ListOfStops)]
+LogitBias = Annotated[
+    dict[int, float],
+    PlainValidator(_biases),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "patternProperties": {BIAS_KEY: {"type": "number", "minimum": -MAX_BIAS, "maximum": MAX_BIAS}},
+            "additionalProperties": False,
+            "maxProperties": MAX_LOGIT_BIASES,
+        }
+    ),
+]
+
+
+class Only:
+    """Marks a field that this server does not have, which may still be given a value that asks for nothing."""
+
+    def __init__(self, *neutral: Any) -> None:
+        self._neutral = neutral
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        del source, handler
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        del schema, handler
+        return {"enum": list(self._neutral), "description": ONLY_NEUTRAL}
+
+    def _check(self, value: Any) -> Any:
+        if not any(_same(value, one) for one in self._neutral):
+            allowed = " or ".join(map(json.dumps, self._neutral))
+            raise PydanticCustomError(UNSUPPORTED, f"is not supported by this server; only {allowed} is accepted")
+        return value
+
+
+def _same(value: Any, neutral: Any) -> bool:
+    """Equal, and not just because Python takes true for 1."""
+    return isinstance(value, bool) is isinstance(neutral, bool) and bool(value == neutral)

@@ -1,0 +1,151 @@
+"""From a body to a request, or to a sentence that says what is wrong with it."""
+
+import asyncio
+import difflib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from router.errors import InvalidJsonError, InvalidValueError, RouterError, UnsupportedParameterError
+from router.schema.chat import Message, TextPart
+from router.schema.fields import MAX_ENTRIES, UNSUPPORTED, Strict
+from router.schema.generation import StreamOptions
+
+Body = TypeVar("Body", bound=Strict)
+
+MAX_NAME_CHARACTERS: Final = 64  # of a name that is told back
+INLINE_BYTES: Final = 64 * 1024  # parsed on the event loop in about a millisecond
+
+# Fields that clients of OpenAI's API know and this server has in no form; in none of them a value asks for nothing.
+UNSUPPORTED_FIELDS: Final = frozenset(
+    {
+        # of requests
+        "audio",
+        "prediction",
+        "reasoning_effort",
+        "web_search_options",
+        # of messages
+        "function_call",
+        "refusal",
+        "tool_call_id",
+    }
+)
+# What the same is called by the functions of LLaDA and Fast-dLLM, and by other libraries.
+ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
+    {"gen_length": "max_tokens", "max_new_tokens": "max_tokens", "guidance_scale": "cfg_scale", "stop_token": "stop"}
+)
+SECTIONS: Final[Mapping[str, type[Strict]]] = MappingProxyType(
+    {"messages": Message, "content": TextPart, "stream_options": StreamOptions}
+)
+SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing": "is required",
+        "string_type": "must be a string",
+        "string_too_short": "must not be empty",
+        "string_too_long": "must not be longer than {max_length} characters",
+        "int_type": "must be an integer",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "bool_type": "must be true or false",
+        "list_type": "must be a list",
+        "too_short": "must not be empty",
+        "too_long": "must not hold more than {max_length} items",
+        "dict_type": "must be an object",
+        "model_type": "must be an object",
+        "model_attributes_type": "must be an object",
+    }
+)
+
+
+async def parse_body(kind: type[Body], body: bytes) -> Body:
+    """Does what `parse` does, and a large body does not hold up the event loop."""
+    return parse(kind, body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(parse, kind, body)
+
+
+def parse(kind: type[Body], body: bytes) -> Body:
+    """Raises a `ClientError` that names the first field at fault."""
+    try:
+        fields = _without_nulls(json.loads(_decoded(body), parse_float=_number))
+    except (ValueError, RecursionError) as error:
+        raise InvalidJsonError(f"The request body is not valid JSON: {_json_problem(error)}.") from error
+    if not isinstance(fields, dict):
+        raise InvalidJsonError("The request body must be a JSON object.")
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise _refusal(kind, error.errors(include_url=False)[0]) from error
+
+
+def _decoded(body: bytes) -> str:
+    """JSON is UTF-8; given bytes, `json.loads` would take UTF-16 and UTF-32 too. A byte order mark is let through."""
+    return body.decode("utf-8-sig")
+
+
+def _number(text: str) -> float:
+    """JSON has one kind of number: 5.0 is an integer, wherever 5 is."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _json_problem(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "it holds a number that is too long"
+
+
+def _without_nulls(value: Any) -> Any:
+    """Clients send null for what they leave out."""
+    if isinstance(value, dict):
+        if len(value) > MAX_ENTRIES:
+            raise InvalidValueError(f"The request body holds an object with more than {MAX_ENTRIES} fields.")
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _refusal(kind: type[Strict], problem: ErrorDetails) -> RouterError:
+    location, rule = problem["loc"], problem["type"]
+    if rule == "string_unicode":  # of a key
+        return InvalidJsonError("The request body names a field in half of a surrogate pair, which is not text.")
+    if not location:  # a rule that spans fields is named after the one at fault
+        return InvalidValueError(f"{rule} {problem['msg']}.", param=rule)
+    param = _path(location)
+    if rule == "extra_forbidden":
+        return _unknown(kind, param, location)
+    if rule == UNSUPPORTED:
+        return UnsupportedParameterError(f"{param} {problem['msg']}.", param=param)
+    sentence = (
+        SENTENCES[rule].format(**problem.get("ctx", {})) if rule in SENTENCES else _in_plain_words(problem["msg"])
+    )
+    return InvalidValueError(f"{param} {sentence}.", param=param)
+
+
+def _unknown(kind: type[Strict], param: str, location: tuple[int | str, ...]) -> RouterError:
+    name = _shown(location[-1])
+    if name in UNSUPPORTED_FIELDS:
+        return UnsupportedParameterError(f"{param} is not supported by this server.", param=param)
+    outer = [key for key in location[:-1] if isinstance(key, str)]
+    section = SECTIONS.get(outer[-1], kind) if outer else kind
+    elsewhere = {ELSEWHERE[name]} if name in ELSEWHERE else set()
+    near = [*elsewhere, *difflib.get_close_matches(name, section.model_fields, n=1)]
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return InvalidValueError(f"{param} is not a known field.{hint}", param=param)
+
+
+def _in_plain_words(message: str) -> str:
+    plain = message.replace("Input should", "must").replace("String should", "must")
+    return plain.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in location).lstrip(".")
+
+
+def _shown(name: int | str) -> str:
+    whole = str(name)
+    return whole if len(whole) <= MAX_NAME_CHARACTERS else f"{whole[:MAX_NAME_CHARACTERS]}…"

@@ -1,0 +1,126 @@
+"""What a request for text leaves in a trace: a span of its own, and one for each call that it costs.
+
+The span says what the request's line in the log says, and what was asked for; of what users wrote, nothing. Usage has
+OpenTelemetry's names there alone: whoever adds it up over all spans shall count it once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final
+
+from aiohttp import web
+
+from router.errors import RouterError, answer_to
+from router.http.middleware import CLIENT_LEFT, Handler
+from router.jobs import SEEDS, Job
+from router.replies.reading import Reading
+from router.schema.generation import GenerationRequest
+from router.services import FACTS, REQUEST_ID, SERVICES
+from router.workers.worker import Worker
+from textdiffusion.tracing import NO_SPAN, Span
+
+SPAN = web.RequestKey("span", Span)
+
+LEFT: Final = "client_left"
+PROVIDER: Final = "text-diffusion-inference"
+CLIENT_ERRORS: Final = range(400, 500)
+OPERATIONS: Final = MappingProxyType({"/v1/chat/completions": "chat", "/v1/completions": "text_completion"})
+
+
+@web.middleware
+async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Goes on with the client's trace; a handler returns when it has written the last byte of its stream."""
+    request[SPAN] = NO_SPAN
+    operation = OPERATIONS.get(request.path)
+    if operation is None:
+        return await handler(request)
+    with request.app[SERVICES].tracing.serving(operation, request.headers.items()) as span:
+        request[SPAN] = span
+        if span.trace_id:
+            request[FACTS]["trace_id"] = span.trace_id
+        status = CLIENT_LEFT
+        try:
+            response = await handler(request)
+            status = response.status
+        finally:
+            _tell_outcome(request, operation, status)
+    return response
+
+
+def tell_request(span: Span, asked: GenerationRequest) -> None:
+    """What is left out is the worker's to know."""
+    options = ("steps", "block_length", "threshold", "factor", "max_parallel_tokens", "cfg_scale", "remasking")
+    span.set(
+        lambda: {
+            "gen_ai.request.max_tokens": asked.reply_length,
+            "gen_ai.request.temperature": asked.temperature,
+            "gen_ai.request.top_p": asked.top_p,
+            "gen_ai.request.top_k": asked.top_k,
+            "gen_ai.request.seed": None if asked.seed is None else _signed(asked.seed),
+            "gen_ai.request.choice.count": asked.choices,
+            "gen_ai.request.stream": asked.stream,
+            "tdi.request.kv_cache": asked.cache,
+            **{f"tdi.request.{name}": getattr(asked, name) for name in options},
+        }
+    )
+
+
+@contextmanager
+def calling(request: web.Request, job: Job, worker: Worker, waited: float) -> Iterator[Span]:
+    """The span of the call that has one choice denoised, once it has waited for so many seconds."""
+    with request[SPAN].calling("denoise") as call:
+        call.set(
+            lambda: {
+                "rpc.system.name": "grpc",
+                "server.address": worker.address,
+                "tdi.request.id": job.request.request_id,
+                "tdi.choice": job.index,
+                "tdi.queue_seconds": waited,
+            }
+        )
+        try:
+            yield call
+        except RouterError as error:
+            call.fail(answer_to(error).name)
+            raise
+        except ConnectionError:
+            call.fail(LEFT, is_fault=False)
+            raise
+
+
+def tell_end(call: Span, reading: Reading) -> None:
+    call.set(
+        lambda: {
+            "tdi.finish_reason": reading.finish_reason,
+            "tdi.forward_passes": reading.usage.forward_passes,
+            "tdi.committed_tokens": reading.usage.committed_tokens,
+        }
+    )
+
+
+def _tell_outcome(request: web.Request, operation: str, status: int) -> None:
+    span, facts = request[SPAN], request[FACTS]
+    if model := facts.get("model"):
+        span.rename(f"{operation} {model}")
+    span.set(
+        lambda: {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": PROVIDER,
+            "gen_ai.request.model": model,
+            "gen_ai.response.finish_reasons": facts.get("finish_reasons"),
+            "gen_ai.usage.input_tokens": facts.get("prompt_tokens"),
+            "gen_ai.usage.output_tokens": facts.get("completion_tokens"),
+            "http.response.status_code": None if status == CLIENT_LEFT else status,
+            "tdi.request.id": request[REQUEST_ID],
+            "tdi.forward_passes": facts.get("forward_passes"),
+            "tdi.committed_tokens": facts.get("committed_tokens"),
+        }
+    )
+    if error := facts.get("error", LEFT if status == CLIENT_LEFT else None):
+        span.fail(error, is_fault=status not in CLIENT_ERRORS)  # a stream may break that began with 200
+
+
+def _signed(seed: int) -> int:
+    """The same seed, in the range of the integers of traces."""
+    return (seed + SEEDS // 2) % SEEDS - SEEDS // 2

@@ -1,0 +1,1 @@
+"""The workers, what they serve, and which of them takes a request."""

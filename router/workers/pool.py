@@ -1,0 +1,123 @@
+"""The workers that this router was given, and the models that they turn out to serve."""
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+from router.errors import ModelNotFoundError, NoHealthyWorkersError
+from router.text.tokenizer import ChatTokenizer, TokenizerUnavailableError, load_tokenizer
+from router.workers.balancer import Balancer
+from router.workers.model import Model
+from router.workers.worker import Worker, WorkerRefusedError, WorkerState
+from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
+
+LoadTokenizer = Callable[[str, Collection[int]], ChatTokenizer]
+
+
+class Pool:
+    def __init__(self, addresses: Sequence[str], load: LoadTokenizer = load_tokenizer) -> None:
+        self._addresses = addresses
+        self._load = load
+        self._models: dict[str, Model] = {}
+        self._balancer: Balancer[Worker] = Balancer()
+        self._admitting = asyncio.Lock()
+        self.workers: Sequence[Worker] = ()
+        self.on_change: Callable[[], None] = lambda: None  # a worker has come or gone
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Follows every worker for as long as the context lasts."""
+        self.workers = tuple(Worker(address, self._changed) for address in self._addresses)
+        following = [asyncio.create_task(worker.follow(self._admit)) for worker in self.workers]
+        try:
+            yield
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+            await asyncio.gather(*(worker.close() for worker in self.workers))
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        return self._models
+
+    @property
+    def ready(self) -> bool:
+        return any(worker.state is WorkerState.SERVING for worker in self.workers)
+
+    def model(self, name: str) -> Model:
+        """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it."""
+        if name in self._models:
+            return self._models[name]
+        if not self._models or any(worker.may_serve(name) for worker in self.workers):
+            raise NoHealthyWorkersError
+        raise ModelNotFoundError(f"There is no model {name!r:.200}; there is {', '.join(self._models)}.", param="model")
+
+    def serving(self, model_id: str) -> list[Worker]:
+        return [
+            worker
+            for worker in self.workers
+            if worker.state is WorkerState.SERVING and worker.info and worker.info.model_id == model_id
+        ]
+
+    def places(self, model_id: str) -> int:
+        """How many requests the workers of a model run at once."""
+        return sum(worker.places for worker in self.serving(model_id))
+
+    def outstanding(self, worker: Worker) -> int:
+        return self._balancer.outstanding(worker)
+
+    @contextmanager
+    def lease(self, model: Model, positions: int) -> Iterator[Worker]:
+        """The worker of `model` that has the least to do. Raises `NoHealthyWorkersError`.
+
+        While a request waited, workers of other weights may have come; its ids would mean nothing to them.
+        """
+        candidates = [worker for worker in self.serving(model.id) if worker.info and model.agrees_with(worker.info)]
+        if not candidates:
+            raise NoHealthyWorkersError
+        with self._balancer.lease(candidates, positions) as worker:
+            yield worker
+
+    def _changed(self) -> None:
+        for model_id in self._models:
+            if infos := self._infos(model_id):
+                self._models[model_id] = self._models[model_id].bounded_by(infos)
+        self.on_change()
+
+    def _infos(self, model_id: str) -> list[GetInfoResponse]:
+        return [worker.info for worker in self.serving(model_id) if worker.info]
+
+    async def _admit(self, info: GetInfoResponse) -> None:
+        """Learns the model of a worker that says it serves. Raises `WorkerRefusedError`.
+
+        Two workers of one model must give the same tokens for the same request, so one that differs stays out for as
+        long as others serve that model.
+        """
+        async with self._admitting:
+            known = self._models.get(info.model_id)
+            if known and known.agrees_with(info):
+                newest = Model.from_info(info, known.tokenizer, known.created)
+                self._models[info.model_id] = newest.bounded_by([info, *self._infos(info.model_id)])
+                return
+            if known and self.serving(info.model_id):
+                raise WorkerRefusedError(f"it serves another {info.model_id} than the workers that are there already")
+            tokenizer = await self._tokenizer_for(info)
+            # What a tokenizer brings with it stays. Looking through all of it for garbage, again and again, would stop
+            # every request for tens of milliseconds.
+            gc.freeze()
+            self._models[info.model_id] = Model.from_info(info, tokenizer, created=int(time.time()))
+
+    async def _tokenizer_for(self, info: GetInfoResponse) -> ChatTokenizer:
+        if not info.tokenizer:
+            raise WorkerRefusedError("its model has no tokenizer")
+        control_ids = {info.mask_token_id, *info.eos_token_ids}
+        try:
+            tokenizer = await asyncio.to_thread(self._load, info.tokenizer, control_ids)
+        except TokenizerUnavailableError as error:
+            raise WorkerRefusedError(str(error)) from error
+        if info.tokenizer_fingerprint not in ("", tokenizer.fingerprint):
+            raise WorkerRefusedError(f"its tokenizer is not the one at {info.tokenizer}")
+        return tokenizer

@@ -1,0 +1,119 @@
+"""One worker process, seen from the router: its channel, its health, and what it says it serves."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, NoReturn
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from router.workers.updates import Updates
+from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from textdiffusion.v1.textdiffusion_pb2 import (
+    GenerateRequest,
+    GetInfoRequest,
+    GetInfoResponse,
+    GetStatsRequest,
+    GetStatsResponse,
+)
+from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceStub
+
+if TYPE_CHECKING:
+    from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceAsyncStub  # it is but a type
+
+log = structlog.get_logger(__name__)
+
+INFO_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+REFUSED_SECONDS = 5.0
+
+
+class WorkerRefusedError(Exception):
+    """The worker is healthy, but this router must not use it."""
+
+
+class WorkerState(Enum):
+    UNREACHABLE = "unreachable"
+    NOT_SERVING = "not serving"  # loading its model, or draining
+    SERVING = "serving"
+    REFUSED = "refused"
+
+
+class Worker:
+    def __init__(self, address: str, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called whenever its state has changed."""
+        self.address = address
+        self._on_change = on_change
+        self.state = WorkerState.UNREACHABLE
+        self.reason = "not connected yet"
+        self.info: GetInfoResponse | None = None
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    @property
+    def places(self) -> int:
+        """How many requests it runs at once; one, if it does not say."""
+        return max(self.info.max_concurrent_requests, 1) if self.info else 0
+
+    def may_serve(self, model_id: str) -> bool:
+        """Whether this worker says that it serves the model, or has not said yet what it serves."""
+        return self.info is None or self.info.model_id == model_id
+
+    async def follow(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> NoReturn:
+        """Watches the worker's health for ever; `admit` may raise `WorkerRefusedError` before it counts as serving."""
+        while True:
+            try:
+                await self._watch(admit)
+                self._become(WorkerState.UNREACHABLE, "the worker ended the health watch")
+            except grpc.aio.AioRpcError as error:
+                self._become(WorkerState.UNREACHABLE, f"{error.code().name}: {error.details()}")
+            except WorkerRefusedError as error:
+                self._become(WorkerState.REFUSED, str(error))
+            await asyncio.sleep(REFUSED_SECONDS if self.state is WorkerState.REFUSED else RETRY_SECONDS)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    def denoise(
+        self, job: GenerateRequest, seconds: float, *, stepwise: bool, trace: Sequence[tuple[str, str]] = ()
+    ) -> Updates:
+        """Has one request denoised, within a deadline and as part of a trace; the caller closes what it gets.
+
+        Told step by step only to those who need it: a step a message is most of what a reply costs the router.
+        """
+        metadata = (("x-request-id", job.request_id), *trace)
+        if stepwise:
+            return Updates.of_stream(self._stub.GenerateStream(job, timeout=seconds, metadata=metadata))
+        return Updates.of_whole(self._stub.Generate(job, timeout=seconds, metadata=metadata))
+
+    async def stats(self, seconds: float) -> GetStatsResponse:
+        """What the worker says of itself. Raises `grpc.aio.AioRpcError`."""
+        return await self._stub.GetStats(GetStatsRequest(), timeout=seconds)
+
+    async def _watch(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> None:
+        # Without `wait_for_ready` a worker that starts later than the router costs a failed call per retry.
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME), wait_for_ready=True)
+        try:
+            async for reply in call:
+                if reply.status == health_pb2.HealthCheckResponse.SERVING:
+                    self.info = await self._stub.GetInfo(GetInfoRequest(), timeout=INFO_SECONDS)
+                    await admit(self.info)
+                    self._become(WorkerState.SERVING)
+                else:
+                    self._become(WorkerState.NOT_SERVING, "it says that it is not serving")
+        finally:
+            call.cancel()
+
+    def _become(self, state: WorkerState, reason: str = "") -> None:
+        if (state, reason) == (self.state, self.reason):
+            return
+        self.state, self.reason = state, reason
+        level = {WorkerState.REFUSED: logging.ERROR, WorkerState.UNREACHABLE: logging.WARNING}.get(state, logging.INFO)
+        facts = {"model": self.info.model_id if self.info else "", "reason": reason}
+        told = {name: fact for name, fact in facts.items() if fact}
+        self._on_change()
+        log.log(level, "worker", address=self.address, state=state.value, **told)

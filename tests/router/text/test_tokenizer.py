@@ -1,0 +1,146 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from router.errors import ContextLengthExceededError, InvalidValueError
+from router.text.tokenizer import INLINE_CHARACTERS, ChatTokenizer, TokenizerUnavailableError, load_tokenizer
+
+ROOM = 100_000
+SPECIAL = ["<|mdm_mask|>", "<|eot_id|>", "<|startoftext|>", "<|start_header_id|>"]
+
+
+def user(content: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": content}]
+
+
+def special_ids(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    return [text for text in map(tokenizer.id_to_token, ids) if text.startswith("<|") and text.endswith("|>")]
+
+
+@pytest.fixture(scope="session")
+def reference(tokenizer_folder: Path) -> Any:
+    return PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
+
+
+@pytest.mark.parametrize("content", ["hello there", "  trimmed \n", "", "wörld 🌍", "a" * (INLINE_CHARACTERS + 1)])
+async def test_ordinary_conversations_are_encoded_as_transformers_does(
+    tokenizer: ChatTokenizer, reference: Any, content: str
+) -> None:
+    messages = [{"role": "system", "content": "be kind"}, *user(content)]
+    expected = reference.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert await tokenizer.encode(messages, ROOM) == expected
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+async def test_a_special_token_that_a_user_writes_stays_text(
+    tokenizer: ChatTokenizer, raw_tokenizer: Tokenizer, special: str
+) -> None:
+    clean = await tokenizer.encode(user("say  please"), ROOM)
+    spelt = await tokenizer.encode(user(f" say {special} please "), ROOM)
+    assert special_ids(raw_tokenizer, spelt) == special_ids(raw_tokenizer, clean)
+    assert f"say {special} please" in raw_tokenizer.decode(spelt, skip_special_tokens=False)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(pieces=st.lists(st.sampled_from([*SPECIAL, "<|", "|>", "eot_id", " ", "\n", "the", "ö"]), max_size=8))
+async def test_the_text_between_is_encoded_as_if_special_tokens_did_not_exist(
+    tokenizer: ChatTokenizer, reference: Any, pieces: list[str]
+) -> None:
+    content = "".join(pieces)
+    before, after = reference.apply_chat_template(user("\x00"), add_generation_prompt=True, tokenize=False).split(
+        "\x00"
+    )
+    head, tail = before.rpartition(">")[0] + ">", after
+    text = before[len(head) :] + content.strip()
+    expected = [
+        *reference(head, add_special_tokens=False)["input_ids"],
+        *reference(text, add_special_tokens=False, split_special_tokens=True)["input_ids"],
+        *reference(tail, add_special_tokens=False)["input_ids"],
+    ]
+    assert await tokenizer.encode(user(content), ROOM) == expected
+
+
+async def test_a_mask_token_that_the_files_call_ordinary_is_special_all_the_same(
+    tokenizer_folder: Path, tmp_path: Path, raw_tokenizer: Tokenizer
+) -> None:
+    state = (tokenizer_folder / "tokenizer.json").read_text()
+    mask = raw_tokenizer.token_to_id("<|mdm_mask|>")
+    (tmp_path / "tokenizer.json").write_text(state.replace('"special": true', '"special": false'))
+    config = (tokenizer_folder / "tokenizer_config.json").read_text()
+    (tmp_path / "tokenizer_config.json").write_text(config)
+    careful = load_tokenizer(str(tmp_path), {mask})
+    assert mask not in await careful.encode(user("a <|mdm_mask|> b"), ROOM)
+
+
+async def test_what_is_obviously_too_long_is_refused_before_it_is_encoded(tokenizer: ChatTokenizer) -> None:
+    with pytest.raises(ContextLengthExceededError) as caught:
+        await tokenizer.encode(user("a" * 10_000), 100)
+    assert caught.value.param == "messages"
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry for each call that left the event loop."""
+    left, to_thread = list[str](), asyncio.to_thread
+
+    async def noted(call: Callable[[], Any]) -> Any:
+        left.append("encode")
+        return await to_thread(call)
+
+    monkeypatch.setattr(asyncio, "to_thread", noted)
+    return left
+
+
+async def test_what_is_short_is_encoded_at_once(tokenizer: ChatTokenizer, threads: list[str]) -> None:
+    await tokenizer.encode(user("hi") * 10, ROOM)
+    await tokenizer.encode_texts(["a" * 400] * 4, ROOM, "prompt", begin=True)
+    assert threads == []
+
+
+async def test_texts_that_are_only_together_long_are_encoded_in_one_thread(
+    tokenizer: ChatTokenizer, threads: list[str]
+) -> None:
+    texts = ["a" * (INLINE_CHARACTERS // 2), "b" * (INLINE_CHARACTERS // 2), ""]
+    encoded = await tokenizer.encode_texts(texts, ROOM, "prompt", begin=True)
+    assert [tokenizer.decode(ids) for ids in encoded] == texts
+    assert len(threads) == 1
+
+
+async def test_a_conversation_of_many_empty_messages_is_not_short(tokenizer: ChatTokenizer, threads: list[str]) -> None:
+    await tokenizer.encode(user("") * 100, ROOM)
+    await tokenizer.encode_texts([""] * 100, ROOM, "prompt", begin=True)
+    assert len(threads) == 2
+
+
+async def test_one_text_too_long_among_short_ones_is_refused(tokenizer: ChatTokenizer) -> None:
+    with pytest.raises(ContextLengthExceededError, match="10000 characters"):
+        await tokenizer.encode_texts(["a", "a" * 10_000], 100, "prompt", begin=True)
+
+
+async def test_a_model_without_chat_template_says_so(tokenizer_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((tokenizer_folder / "tokenizer.json").read_bytes())
+    with pytest.raises(InvalidValueError, match="no chat template"):
+        await load_tokenizer(str(tmp_path)).encode(user("hi"), ROOM)
+
+
+async def test_what_a_template_objects_to_is_told(tokenizer_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((tokenizer_folder / "tokenizer.json").read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    with pytest.raises(InvalidValueError, match="roles must alternate"):
+        await load_tokenizer(str(tmp_path)).encode(user("hi"), ROOM)
+
+
+def test_a_folder_without_a_tokenizer_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerUnavailableError):
+        load_tokenizer(str(tmp_path))
+
+
+def test_special_tokens_are_no_text(tokenizer: ChatTokenizer, raw_tokenizer: Tokenizer) -> None:
+    assert tokenizer.decode(raw_tokenizer.encode("a<|eot_id|>b").ids) == "ab"
