@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from benchmarks import plots, quality, report, speed, steps
+from benchmarks.folders import DEMO, OUT
 from benchmarks.random_model import random_model, write_random_checkpoint
-from benchmarks.shapes import DEMO, SHAPES, Rule, Shape
+from benchmarks.shapes import SHAPES, Rule, Shape
 from worker.device import apart
 from worker.engine.request import KvCache
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
 
-OUT = Path(__file__).parent.parent / "docs" / "benchmarks"
 THRESHOLD = Rule("threshold", 0.9)
 # A model too large to be written to a disk for this is only timed step by step.
 PARTS = {"demo": ("speed", "quality"), "llada-8b": ("steps",)}

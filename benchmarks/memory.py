@@ -21,13 +21,12 @@ import torch
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from matplotlib.figure import Figure
 
-from benchmarks import plots, report
-from benchmarks.shapes import DEMO
+from benchmarks import picture, report
+from benchmarks.folders import DEMO, OUT
 from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 
-OUT = Path(__file__).parent.parent / "docs" / "benchmarks"
 VOCABULARY = 400
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -154,7 +153,7 @@ def _plot(file: Path, samples: list[Sample]) -> None:
     panel.set_ylabel("memory of the worker, MB")
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.25)
-    plots.save(figure, file)
+    picture.save(figure, file)
 
 
 if __name__ == "__main__":

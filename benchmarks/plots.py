@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import StrMethodFormatter
 
+from benchmarks import picture
 from benchmarks.cell import Cell
 from benchmarks.quality import Point
 
 COLOURS = {"none": "#9a9a9a", "prefix": "#e08a1e", "dual": "#1f6fb4"}
 MARKERS = {"none": "o", "prefix": "s", "dual": "^"}
-DOTS_PER_INCH = 200
 # Percent that the axis of accuracies shows at least, lest the noise of a flat curve look like a slope.
 LEAST_SPAN = 5
 LABEL_PIXELS = 45
@@ -33,13 +33,13 @@ def speed(file: Path, cells: Sequence[Cell]) -> None:
         panel.set_xlabel("concurrent requests")
         panel.set_ylabel("tokens per second")
     figure.legend(handles=_legend(cells), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
-    save(figure, file)
+    picture.save(figure, file)
 
 
 def quality(file: Path, points: Sequence[Point]) -> None:
     """Accuracy over forward passes: a panel a rule, a line a cache, the settings under the points."""
     rules = list(dict.fromkeys(point.rule for point in points))
-    figure = Figure(figsize=(8, 3.2), layout="constrained", dpi=DOTS_PER_INCH)
+    figure = Figure(figsize=(8, 3.2), layout="constrained", dpi=picture.DOTS_PER_INCH)
     panels = figure.subplots(1, len(rules), squeeze=False, sharex=True, sharey=True)[0]
     lowest = math.floor(min(100 * point.accuracy for point in points)) - 1
     panels[0].set_ylim(min(lowest, 100 - LEAST_SPAN), 100.5)
@@ -58,7 +58,7 @@ def quality(file: Path, points: Sequence[Point]) -> None:
     figure.draw_without_rendering()
     for panel, rule in zip(panels, rules, strict=True):
         _annotate(panel, [point for point in points if point.rule == rule])
-    save(figure, file)
+    picture.save(figure, file)
 
 
 def _bars(panel: Axes, cells: Sequence[Cell]) -> None:
@@ -117,9 +117,3 @@ def _annotate(panel: Axes, points: Sequence[Point]) -> None:
         text = f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
         place = (mean(point.forward_passes for point in group), min(100 * point.accuracy for point in group))
         panel.annotate(text, place, (0, -13), textcoords="offset points", ha="center", size=7)
-
-
-def save(figure: Figure, file: Path) -> None:
-    """Writes a PNG, and the folder for it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=DOTS_PER_INCH)

@@ -13,7 +13,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.engine import run_at_once, started
-from benchmarks.shapes import DEMO, Rule, Shape
+from benchmarks.folders import DEMO
+from benchmarks.shapes import Rule, Shape
 from models.demo.conversations import TASKS, Conversation, Writer
 from worker.engine.engine import Engine
 from worker.engine.request import DecodingOptions, KvCache

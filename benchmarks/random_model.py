@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmarks.shapes import DEMO
+from benchmarks.folders import DEMO
 from textdiffusion.fingerprint import TOKENIZER_FILES
 from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig
 from worker.models.loading import LoadedModel

@@ -1,13 +1,10 @@
 """What is measured: shapes of networks, shapes of requests, and the rules by which requests are denoised."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.llada import LladaConfig
-
-DEMO = Path(__file__).parent.parent / "models" / "demo"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,17 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import aiohttp
 
+from benchmarks.folders import ROOT
 from benchmarks.prompts import Prompt
 from worker.engine.request import DecodingOptions
 
-ROOT = Path(__file__).parent.parent
 MODEL = "benchmark"
 STOP_SECONDS = 60
 
@@ -64,7 +64,18 @@ def serving(folder: Path, *, dtype: str, device: str, concurrent: int) -> Iterat
     """A stack of its own on a free port, with the model in `folder`, and its client."""
     settings = {"model": folder, "id": MODEL, "dtype": dtype, "devices": device, "port": 0}
     places = dict.fromkeys(("max-concurrent-requests", "max-running-requests"), concurrent)
-    flags = [f"--{name}={value}" for name, value in (settings | places).items()]
+    with launched(settings | places) as (url, _):
+        client = Client(url)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def launched(settings: Mapping[str, object]) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
+    """A stack with these flags: its URL, and the launcher's process."""
+    flags = [f"--{name}={value}" for name, value in settings.items()]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(  # noqa: S603 - our own launcher
             [sys.executable, "-m", "launcher", *flags],
@@ -74,11 +85,7 @@ def serving(folder: Path, *, dtype: str, device: str, concurrent: int) -> Iterat
             text=True,
         )
         try:
-            client = Client(_url(process, log))
-            try:
-                yield client
-            finally:
-                client.close()
+            yield _url(process, log), process
         finally:
             _stop(process)
 
