@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 DEFAULT_URL = "http://127.0.0.1:3001/v1"
+KEY_VARIABLE = "TDI_API_KEY"  # no flag, which others on this machine could read
 CONNECT_SECONDS = 10
 EXIT_REFUSED, EXIT_NO_SERVER, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -119,12 +120,25 @@ def show(text: str) -> None:
     sys.stdout.flush()
 
 
+def authorization() -> dict[str, str]:
+    """The header that a server with keys asks for. Raises `RefusedError` for a key that no header could carry."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise RefusedError(f"{KEY_VARIABLE} is no API key: it has characters that a header cannot carry")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
 def opening(system: str | None) -> list[Message]:
     return [{"role": "system", "content": system}] if system else []
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="client.py", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="client.py",
+        description=__doc__,
+        epilog=f"A server that asks for an API key finds it in {KEY_VARIABLE}.",
+        allow_abbrev=False,
+    )
     parser.add_argument("prompt", nargs="?", help="what to say; without it a sample conversation is played")
     parser.add_argument(
         "--url",
@@ -147,7 +161,7 @@ async def talk(arguments: argparse.Namespace) -> None:
     names = ("max_tokens", "temperature", "seed", "steps", "threshold", "block_length")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
+    async with aiohttp.ClientSession(timeout=timeout, headers=authorization()) as session:
         server = Server(session, arguments.url.rstrip("/"), options)
         model = arguments.model or await server.first_model()
         if arguments.prompt is None:

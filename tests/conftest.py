@@ -1,4 +1,16 @@
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import running_stack
 
 # Whoever runs the tests in the background may have made them ignore Ctrl-C; the processes that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """Of one stack for all who ask; it ends in /v1, where OpenAI's API begins."""
+    with running_stack("--port=0") as url:
+        yield url

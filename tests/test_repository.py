@@ -1,5 +1,6 @@
 """What has to hold of the repository as a whole."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,18 @@ def test_no_file_is_larger_than_a_reader_can_take_in() -> None:
     ]
     long = [str(file) for file in sources if file.parent != STUBS and len(file.read_text().splitlines()) > 400]
     assert not long
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), f"{page.name}: {target}"
+
+
+def anchors(page: str) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

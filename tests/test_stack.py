@@ -6,47 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import openai
 import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent
-START_SECONDS = 180
-MODEL = "tdi-demo"
-
-
-def start_stack(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
-    """The launcher's process, and the URL that it says to try."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "launcher", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if ready := re.search(r"Ready: (\S+)", line):
-            return process, ready[1]
-    raise AssertionError("".join(said))
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    process, url = start_stack("--port=0")
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 2
-    yield url
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert not [child for child in children if child.is_running()]
+from tests.stack import MODEL, ROOT, start_stack
 
 
 @pytest.fixture
@@ -92,6 +60,21 @@ def test_a_streamed_reply_is_the_whole_one_in_pieces(client: openai.OpenAI) -> N
     assert usage.usage
     assert not usage.choices
     assert usage.usage.completion_tokens == len("r-i-v-e-r")
+
+
+def test_the_metrics_tell_what_a_reply_cost_the_worker(client: openai.OpenAI, url: str) -> None:
+    def committed() -> float:
+        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=60) as response:
+            text = response.read().decode()
+        (told,) = re.findall(
+            rf'^tdi_worker_committed_tokens_total{{model_name="{MODEL}",worker="0"}} (.+)$', text, re.MULTILINE
+        )
+        return float(told)
+
+    before = committed()
+    answer = client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Spell river"}])
+    assert answer.usage
+    assert committed() > before + answer.usage.completion_tokens
 
 
 def test_a_system_message_is_obeyed(client: openai.OpenAI) -> None:

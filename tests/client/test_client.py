@@ -27,11 +27,14 @@ class Server:
         self.ending = b"data: [DONE]\n\n"
         self.hang = False
         self.url = ""
+        self.authorizations: list[str | None] = []
 
-    async def list_models(self, _: web.Request) -> web.Response:
+    async def list_models(self, request: web.Request) -> web.Response:
+        self.authorizations.append(request.headers.get("Authorization"))
         return self.refusal or web.json_response({"object": "list", "data": self.models})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.authorizations.append(request.headers.get("Authorization"))
         self.requests.append(await request.json())
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
@@ -93,6 +96,27 @@ async def test_options_that_are_given_go_into_the_request(server: Server) -> Non
         "threshold": 0.8,
         "block_length": 16,
     }
+
+
+@pytest.mark.parametrize(("key", "sent"), [("sk-1\n", "Bearer sk-1"), ("", None)])
+async def test_a_key_from_the_environment_goes_with_every_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch, key: str, sent: str | None
+) -> None:
+    monkeypatch.setenv("TDI_API_KEY", key)
+    assert await run(server, "hi") == 0
+    assert server.authorizations == [sent, sent]
+
+
+@pytest.mark.parametrize("key", ["sk\n1", "sk-é"])
+async def test_a_key_that_no_header_could_carry_is_not_sent_and_not_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    monkeypatch.setenv("TDI_API_KEY", key)
+    assert await run(server, "hi") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: TDI_API_KEY ")
+    assert "sk" not in said
+    assert not server.authorizations
 
 
 async def test_without_a_prompt_the_sample_is_played_with_all_that_was_said_before(

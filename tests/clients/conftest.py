@@ -1,0 +1,55 @@
+"""Clients for the stack, and what its worker says of them."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import grpc
+import openai
+import pytest
+
+from tests.stack import MODEL
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceStub
+
+SECONDS = 60
+
+Stats = Callable[[], pb.GetStatsResponse]
+Encode = Callable[..., list[int]]
+
+
+@pytest.fixture(scope="session")
+def stats(url: str) -> Iterator[Stats]:
+    """What the worker has done so far."""
+    with urlopen(f"{url.removesuffix('/v1')}/health", timeout=SECONDS) as response:
+        (worker,) = json.load(response)["workers"]
+    with grpc.insecure_channel(worker["address"]) as channel:
+        stub = TextGenerationServiceStub(channel)
+        yield lambda: stub.GetStats(pb.GetStatsRequest(), timeout=SECONDS)
+
+
+@pytest.fixture(scope="session")
+def encode(url: str) -> Encode:
+    """The token ids of a text (`prompt=`) or of a conversation (`messages=`)."""
+
+    def encode(**fields: Any) -> list[int]:
+        body = json.dumps({"model": MODEL, **fields}).encode()
+        request = Request(f"{url.removesuffix('/v1')}/tokenize", body, {"Content-Type": "application/json"})
+        with urlopen(request, timeout=SECONDS) as response:
+            tokens: list[int] = json.load(response)["tokens"]
+        return tokens
+
+    return encode
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=SECONDS) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(url: str) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=SECONDS) as client:
+        yield client

@@ -1,0 +1,54 @@
+"""The whole stack as a user starts it: launcher, router, worker, and the bundled model."""
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+MODEL = "tdi-demo"
+STOP_SECONDS = 60
+
+
+def start_stack(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
+    """The launcher's process, and the URL that it says to try."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launcher", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if ready := re.search(r"Ready: (\S+)", line):
+            return process, ready[1]
+    raise AssertionError("".join(said))
+
+
+@contextmanager
+def running_stack(*arguments: str) -> Iterator[str]:
+    """Its URL; in the end all of its processes have to be gone."""
+    process, url = start_stack(*arguments)
+    assert process.stdout
+    reading = threading.Thread(target=process.stdout.read)  # a full pipe would stop the launcher
+    reading.start()
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 2
+    try:
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=STOP_SECONDS)
+        reading.join()
+        process.stdout.close()
+    assert process.returncode == 0
+    assert not [child for child in children if child.is_running()]
