@@ -29,6 +29,10 @@ run-worker *ARGS: _runtime
 client *ARGS:
     @exec uv run client/client.py "$@"
 
+# Makes the tables in docs/ anew that come from the code.
+docs: _tools
+    uv run --no-sync python -m router.pages
+
 # Formats the code, and repairs what can be repaired.
 fmt: _tools
     uv run --no-sync ruff format
@@ -45,6 +49,10 @@ lint: _tools
 test *ARGS: _tools
     @exec uv run --no-sync python -m pytest "$@"
 
+# lm-eval's clients of OpenAI's API against the full stack; the first time, this installs half a gigabyte.
+test-lm-eval *ARGS: _tools
+    @exec uv run --no-sync python -m pytest -m lm_eval tests/clients "$@"
+
 # Measures speed, and what it costs in accuracy: just bench --shape demo --concurrent 1,4 --skip-oracle
 bench *ARGS: (_install "--extra" "worker" "--group" "bench")
     @exec uv run --no-sync python -m benchmarks "$@"
@@ -52,6 +60,18 @@ bench *ARGS: (_install "--extra" "worker" "--group" "bench")
 # Watches a worker's memory over ten thousand requests, a third of them cancelled.
 bench-memory *ARGS: (_install "--extra" "worker" "--group" "bench")
     @exec uv run --no-sync python -m benchmarks.memory "$@"
+
+# Puts load on any server of OpenAI's API: just bench-serve --url http://127.0.0.1:3001/v1 --request-rate 8 --duration 60
+bench-serve *ARGS: (_install "--group" "bench")
+    @exec uv run --no-sync python -m benchmarks.serve "$@"
+
+# Measures what the router adds, and how many requests it can take.
+bench-router *ARGS: (_install "--group" "bench")
+    @exec uv run --no-sync python -m benchmarks.overhead "$@"
+
+# What a stack does under twice the load that it can serve.
+bench-overload *ARGS: (_install "--extra" "worker" "--group" "bench")
+    @exec uv run --no-sync python -m benchmarks.overload "$@"
 
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime
