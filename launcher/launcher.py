@@ -18,7 +18,7 @@ from launcher.plan import WorkerPlan, child_environment, plan_workers, router_co
 from launcher.ports import url_of
 from launcher.readiness import WorkerRefusedError, router_ready, within, worker_serving
 from launcher.settings import LauncherRoot
-from launcher.signals import StopSignals
+from textdiffusion.signals import StopSignals
 from textdiffusion.tasks import cancelled, first_of, together
 
 EXIT_STOPPED = 0

@@ -7,8 +7,8 @@ from launcher.console import Console
 from launcher.launcher import Launcher
 from launcher.ports import free_port
 from launcher.settings import launcher_settings
-from launcher.signals import StopSignals
 from textdiffusion.configuration import ConfigurationError, exit_with
+from textdiffusion.signals import StopSignals
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,8 +1,6 @@
 """Runs the router from its first signal handler to its last byte."""
 
-import asyncio
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
@@ -16,11 +14,10 @@ from router.probes import probes
 from router.services import SERVICES, Services
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
+from textdiffusion.signals import EXIT_FORCED, StopSignals
 from textdiffusion.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
-
-EXIT_FORCED = 1
 
 
 class CannotListenError(Exception):
@@ -29,7 +26,7 @@ class CannotListenError(Exception):
 
 async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING) -> None:
     """Serves until SIGTERM or SIGINT; a second signal ends the process at once. Raises `CannotListenError`."""
-    stop = _stop_signal()
+    signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
     if settings.api_keys_file:
         warn_if_all_can_read(settings.api_keys_file)
     app = build_app(settings, Pool(settings.workers), tracing=tracing)
@@ -40,23 +37,10 @@ async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING) -> None
             await _listen_for_probes(stack, app[SERVICES], settings.host, settings.probe_port)
         stack.push_async_callback(runner.cleanup)  # stops accepting, waits for running requests, lets the workers go
         await _listen(runner, settings)
-        await stop.wait()
+        await signals.asked.wait()
         log.info("draining", running=app[SERVICES].queues.running, seconds=settings.drain_seconds)
         app[SERVICES].draining = True
     log.info("stopped")
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(EXIT_FORCED)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    return stop
 
 
 async def _listen(runner: web.AppRunner, settings: RouterSettings) -> None:

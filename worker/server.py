@@ -8,7 +8,6 @@ not be killed for finishing its work.
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,6 +22,8 @@ from textdiffusion import __version__
 from textdiffusion.fingerprint import tokenizer_fingerprint
 from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import WorkerSettings
+from textdiffusion.signals import EXIT_FORCED, StopSignals
+from textdiffusion.tasks import first_of
 from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
@@ -42,6 +43,9 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 # What the last reply gets to leave the process in.
 FLUSH_SECONDS = 0.5
+
+
+EXIT_STOPPED = 0
 
 
 class AddressInUseError(Exception):
@@ -102,40 +106,33 @@ class Worker:
 
 async def serve(settings: WorkerSettings, tracing: Tracing = NO_TRACING) -> None:
     """Runs a worker until SIGINT or SIGTERM; a second signal ends it at once."""
-    stopping = _stop_on_signals()
+    signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
     worker = Worker(settings, tracing)
     address = await worker.start()
     log.info("loading", model=settings.model, listen=address)
     loading = asyncio.create_task(worker.load())
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({loading, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    if loading.done():
-        try:
-            loading.result()
-        except BaseException:
-            await worker.server.stop(None)
-            raise
-        info = worker.service.serving.info if worker.service.serving else pb.GetInfoResponse()
-        log.info("serving", model=info.model_id, device=info.device, dtype=info.dtype, parameters=info.parameters)
-        await stopped
+    asked = asyncio.create_task(signals.asked.wait())
+    await first_of(loading, asked)
+    if not loading.done():
+        await worker.server.stop(None)
+        log.info("stopped while loading")
+        # Nothing runs yet, and a thread that reads weights cannot be interrupted.
+        os._exit(EXIT_STOPPED)
+    try:
+        loading.result()
+    except BaseException:
+        await worker.server.stop(None)
+        raise
+    _tell_what_is_served(worker)
+    await asked
     log.info("stopping", grace_seconds=settings.grace_seconds)
     await worker.drain()
-    if not loading.done():
-        # Nothing runs yet, and a thread that reads weights cannot be interrupted.
-        os._exit(0)
+    log.info("stopped")
 
 
-def _stop_on_signals() -> asyncio.Event:
-    stopping = asyncio.Event()
-
-    def stop() -> None:
-        if stopping.is_set():
-            os._exit(1)
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    return stopping
+def _tell_what_is_served(worker: Worker) -> None:
+    info = worker.service.serving.info if worker.service.serving else pb.GetInfoResponse()
+    log.info("serving", model=info.model_id, device=info.device, dtype=info.dtype, parameters=info.parameters)
 
 
 def _load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:

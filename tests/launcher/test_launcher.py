@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from launcher.signals import ECHO_SECONDS
+from textdiffusion.signals import ECHO_SECONDS
 
 Launch = Callable[..., Any]
 Gone = Callable[[int], bool]

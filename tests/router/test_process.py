@@ -15,6 +15,7 @@ import pytest
 
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker
+from textdiffusion.signals import ECHO_SECONDS, EXIT_FORCED
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 PATIENCE_SECONDS = 20
@@ -158,9 +159,26 @@ async def test_a_second_signal_does_not_wait(start: Start, worker: FakeWorker) -
     async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/chat/completions", json=ASK):
         process.terminate()
         await line_with(process, "draining")
-        process.terminate()
-        assert (await ended(process))[0] == 1
+        code = asyncio.create_task(process.wait())
+        while not (await asyncio.wait({code}, timeout=ECHO_SECONDS))[0]:  # what comes any earlier is an echo
+            process.terminate()
+        assert await code == EXIT_FORCED
     await eventually(lambda: worker.running == 0)
+
+
+async def test_a_signal_that_comes_twice_at_once_loses_no_request(start: Start, worker: FakeWorker) -> None:
+    """As from a terminal, whose Ctrl-C `uv run` passes on besides."""
+    process = await start("--port=0", f"--workers={worker.address}")
+    url = await url_of(process)
+    await line_with(process, "state=serving")
+    worker.script.hang_after = 3
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/v1/chat/completions", json=ASK) as response:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        await line_with(process, "draining")
+        worker.go_on.set()
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
+    assert (await ended(process))[0] == 0
 
 
 async def test_the_router_runs_where_torch_is_not_installed(worker: FakeWorker) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from textdiffusion.rpc import SERVICE_NAME
 from textdiffusion.settings import WorkerSettings
+from textdiffusion.signals import ECHO_SECONDS, EXIT_FORCED
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.server import Worker
@@ -261,8 +262,43 @@ def test_a_second_signal_ends_it_at_once(worker: tuple[subprocess.Popen[str], gr
     next(running)
     process.send_signal(signal.SIGTERM)
     await_health(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+    assert code_after_signals(process) == EXIT_FORCED
+
+
+def code_after_signals(process: subprocess.Popen[str]) -> int:
+    """The exit code, for as many signals as it takes; those that come too soon are taken for echoes."""
+    while True:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(ECHO_SECONDS)
+
+
+def test_a_signal_that_comes_twice_at_once_loses_no_request(worker: tuple[subprocess.Popen[str], grpc.Channel]) -> None:
+    """As from a terminal, whose Ctrl-C `uv run` passes on besides."""
+    process, channel = worker
+    await_health(channel, health_pb2.HealthCheckResponse.SERVING)
+    stub = rpc.TextGenerationServiceStub(channel)
+    running = stub.GenerateStream(pb.GenerateRequest(prompt=PROMPT, options=LONG), timeout=120)
+    next(running)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    *_, last = running
+    assert last.finished.usage.completion_tokens == 200
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("moment", ["loading", "serving"])
+def test_a_signal_as_the_model_loads_or_has_just_loaded_ends_it_with_0(
+    worker: tuple[subprocess.Popen[str], grpc.Channel], moment: str
+) -> None:
+    process, _ = worker
+    assert process.stderr
+    for line in process.stderr:
+        if moment in line:
+            break
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 1
+    assert process.wait(20) == 0
+    assert "Traceback" not in process.stderr.read()
 
 
 def fails_with(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-from launcher.signals import ECHO_SECONDS, StopSignals
+from textdiffusion.signals import ECHO_SECONDS, StopSignals
 
 
 async def test_the_first_signal_asks() -> None:
@@ -14,8 +14,11 @@ async def test_the_echo_of_a_signal_is_no_second_one() -> None:
     assert not signals.forced.is_set()
 
 
-async def test_a_second_signal_forces() -> None:
-    signals = StopSignals()
+async def test_a_second_signal_forces_and_a_third_adds_nothing() -> None:
+    forced: list[bool] = []
+    signals = StopSignals(lambda: forced.append(True))
     signals.received(0)
     signals.received(ECHO_SECONDS + 0.01)
     assert signals.forced.is_set()
+    signals.received(ECHO_SECONDS + 1)
+    assert forced == [True]
