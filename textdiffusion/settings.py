@@ -196,6 +196,12 @@ class EngineSettings(Section):
     confidence_dtype: Literal["float32", "float64"] = Field(
         "float32", description="precision of the probabilities that decide what is committed"
     )
+    stall_seconds: float = Field(
+        120,
+        gt=0,
+        le=86400,
+        description="a step that lasts longer makes the worker unhealthy; has to exceed the longest forward pass",
+    )
     generation: GenerationSettings = GenerationSettings()
 
 

@@ -10,6 +10,7 @@ import torch
 
 from worker.device import use
 from worker.engine.denoiser import Denoiser
+from worker.engine.progress import Progress
 from worker.engine.request import DecodingOptions, FinishReason, Publish, Request, Update
 from worker.engine.scheduler import Limits, Scheduler
 from worker.models.loading import LoadedModel
@@ -60,6 +61,7 @@ class Engine:
     ) -> None:
         """Allocates keys and values for `limits.positions`. Raises `MemoryError` if there is no room for them."""
         self.model = model
+        self.progress = Progress()
         self._denoiser = Denoiser(model, limits, confidence_dtype)
         self._on_broken = on_broken
         self._scheduler = Scheduler(limits)
@@ -94,6 +96,8 @@ class Engine:
             if self._closed_because:
                 raise EngineStoppedError(self._closed_because)
             self._scheduler.add(request)
+            if self.progress.resting:
+                self.progress.begin()
             self._changed.notify()
         return request
 
@@ -102,11 +106,12 @@ class Engine:
             request.cancelled = True
             self._changed.notify()
 
-    def stop(self) -> None:
-        """Ends the loop after the step under way; what still runs is cancelled."""
+    def stop(self, seconds: float | None = None) -> bool:
+        """Ends the loop after the step under way; what still runs is cancelled. Whether it ended within `seconds`."""
         self._close("the worker is stopping")
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     @property
     def closed_because(self) -> str:
@@ -149,6 +154,7 @@ class Engine:
                 self._finished[FinishReason.FAILED] += len(over)
             for request, reason in over:
                 _publish(request, request.update(reason=reason))
+            self.progress.rest()
             self._on_broken()
 
     def _denoise(self) -> None:
@@ -172,11 +178,13 @@ class Engine:
         """The requests of the next step, once there are some; none when the engine stops."""
         while True:
             with self._changed:
+                self.progress.begin()
                 over = self._scheduler.take_finished()
                 for _, reason in over:
                     self._finished[reason] += 1
                 requests = self._scheduler.schedule()
                 if not requests and not over:
+                    self.progress.rest()
                     if self._closed_because:
                         return None
                     self._changed.wait()

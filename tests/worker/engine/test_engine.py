@@ -346,3 +346,9 @@ def test_a_suffix_is_seen_and_kept(submit: Any) -> None:
     listener = submit(PROMPT, suffix=suffix, kv_cache=KvCache.PREFIX, block_length=4)
     assert len(listener.last().canvas) == 16
     assert listener.request.canvases[0].tolist() == [*PROMPT, *listener.seen[-1].canvas, *suffix]
+
+
+def test_an_engine_that_has_done_its_work_rests(engine: Engine, submit: Any) -> None:
+    submit(PROMPT).last()
+    assert engine.stop()
+    assert engine.progress.resting

@@ -1,0 +1,84 @@
+"""From settings to a model that runs, and what is told of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from textdiffusion import __version__
+from textdiffusion.fingerprint import tokenizer_fingerprint
+from textdiffusion.settings import WorkerSettings
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from worker.device import describe, free_memory, keep_freed_memory, use
+from worker.engine.engine import Engine
+from worker.engine.kv_cache import affordable_positions
+from worker.engine.scheduler import Limits
+from worker.models.checkpoint import Checkpoint, CheckpointError
+from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
+from worker.options import defaults_for
+from worker.service import Serving
+
+
+def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
+    """Takes as long as it takes, and runs a first forward pass. Raises `CheckpointError`."""
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.dtype, device)
+    checkpoint = Checkpoint.find(settings.model)
+    defaults = defaults_for(checkpoint, settings.generation)
+    model = load_model(checkpoint, device, dtype)
+    positions = settings.kv_cache_positions or affordable_positions(
+        model.network.config, dtype, requests=settings.max_concurrent_requests, free_bytes=free_memory(device)
+    )
+    # What does not fit into the cache cannot be run, whatever the model could do.
+    model = replace(model, max_sequence_length=min(model.max_sequence_length, positions))
+    limits = Limits(
+        max_running=settings.max_concurrent_requests,
+        max_waiting=settings.max_queued_requests,
+        max_rows=settings.max_step_rows,
+        positions=positions,
+    )
+    engine = _started(model, limits, getattr(torch, settings.confidence_dtype), on_broken)
+    return Serving(engine, _info(settings, checkpoint, model, defaults))
+
+
+def _started(
+    model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype, on_broken: Callable[[], object]
+) -> Engine:
+    keep_freed_memory()
+    use(model.device)
+    try:
+        engine = Engine(model, limits, confidence_dtype=confidence_dtype, on_broken=on_broken)
+        engine.start()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise CheckpointError(
+            f"the memory of {model.device} has no room for a forward pass beside the keys and values of "
+            f"{limits.positions} positions; set kv_cache_positions"
+        ) from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{model.device} cannot run the model: {str(error).partition(chr(10))[0]}") from error
+    return engine
+
+
+def _info(
+    settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel, defaults: pb.DiffusionOptions
+) -> pb.GetInfoResponse:
+    tokenizer = tokenizer_fingerprint(checkpoint.folder)
+    return pb.GetInfoResponse(
+        model_id=settings.id or checkpoint.name,
+        model_type=model.model_type,
+        version=__version__,
+        device=str(model.device),
+        device_name=describe(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+        vocab_size=model.vocab_size,
+        max_sequence_length=model.max_sequence_length,
+        mask_token_id=model.mask_token_id,
+        eos_token_ids=model.eos_token_ids,
+        parameters=model.parameters,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        max_queued_requests=settings.max_queued_requests,
+        defaults=defaults,
+        tokenizer=checkpoint.source if tokenizer else "",
+        fingerprint=model.fingerprint,
+        tokenizer_fingerprint=tokenizer,
+    )
