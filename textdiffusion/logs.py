@@ -6,7 +6,7 @@ import sys
 
 import structlog
 
-from textdiffusion.settings import LoggingSettings
+from textdiffusion.settings import LoggingSettings, LogLevel
 
 PLAIN = re.compile(r"[!-~]+")
 
@@ -30,7 +30,7 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    set_log_level(settings.log_level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -40,6 +40,11 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def set_log_level(level: LogLevel) -> None:
+    """From now on, for all loggers."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def _named(process: str) -> structlog.typing.Processor:

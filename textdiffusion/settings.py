@@ -33,6 +33,7 @@ Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Remasking = Literal["low_confidence", "random", "margin", "entropy"]
 KvCache = Literal["none", "prefix", "dual"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 FilePath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111 - never fails
 
 # A setting that has a SecretStr in its type is no flag, is hidden wherever settings or mistakes in them are shown, and
@@ -59,7 +60,7 @@ class Section(BaseModel):
 
 
 class LoggingSettings(Section):
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+    log_level: LogLevel = Field("info", description="least severe level to log")
     log_format: Literal["console", "json"] = Field("console", description="lines for people, or JSON for machines")
 
 
@@ -223,6 +224,13 @@ class WorkerSettings(EngineSettings):
     listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
     grace_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the worker stops")
+
+
+class LiveSettings(Section):
+    """What the launcher may change while a worker runs, one JSON object a line; what is left out stays as it is."""
+
+    generation: GenerationSettings | None = None
+    log_level: LogLevel | None = None
 
 
 def is_loopback(host: str) -> bool:

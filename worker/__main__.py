@@ -6,7 +6,6 @@ import sys
 import structlog
 
 from textdiffusion.configuration import exit_with, main_settings
-from textdiffusion.lifeline import follow_parent
 from textdiffusion.logs import configure_logging
 from textdiffusion.tracing import configure_tracing
 from worker.models.checkpoint import CheckpointError
@@ -20,7 +19,6 @@ def main() -> None:
     settings = main_settings(WorkerRoot, sys.argv[1:])
     configure_logging(settings.logging, "worker")
     tracing = configure_tracing(settings.tracing, "worker")
-    follow_parent()
     try:
         asyncio.run(serve(settings.worker, tracing))
     except (CheckpointError, AddressInUseError) as error:

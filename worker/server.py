@@ -12,14 +12,17 @@ import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from textdiffusion.lifeline import follow_parent
+from textdiffusion.logs import set_log_level
 from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
-from textdiffusion.settings import WorkerSettings
+from textdiffusion.settings import LiveSettings, WorkerSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
 from textdiffusion.tasks import cancelled, first_of
 from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.health import Health
+from worker.live import obeying
 from worker.service import TextGenerationService
 from worker.startup import load
 
@@ -67,15 +70,25 @@ class Worker:
 
     async def load(self) -> None:
         """Loads the model, runs a first forward pass and turns healthy. Raises `CheckpointError`."""
-        loop = asyncio.get_running_loop()
-        self.service.serving = await asyncio.to_thread(
+        loop, settings = asyncio.get_running_loop(), self.settings
+        serving = await asyncio.to_thread(
             load,
-            self.settings,
+            settings,
             on_broken=lambda: asyncio.run_coroutine_threadsafe(self.health.change(broken=True), loop),
         )
+        changed = self.settings is not settings
+        self.service.serving = serving.with_defaults(self.settings.generation) if changed else serving
         await self.health.change(loaded=True)
-        following = self.health.follow(self.service.serving.engine.progress, self.settings.stall_seconds)
-        self._following = asyncio.create_task(following)
+        self._following = asyncio.create_task(self.health.follow(serving.engine.progress, settings.stall_seconds))
+
+    def change(self, live: LiveSettings) -> None:
+        """At once, for the log and for requests to come. Raises `CheckpointError`."""
+        if live.generation:
+            if self.service.serving:
+                self.service.serving = self.service.serving.with_defaults(live.generation)
+            self.settings = self.settings.model_copy(update={"generation": live.generation})
+        if live.log_level:
+            set_log_level(live.log_level)
 
     async def drain(self) -> bool:
         """Takes no more requests, finishes those that run, and stops; whether the last step has ended."""
@@ -94,6 +107,7 @@ async def serve(settings: WorkerSettings, tracing: Tracing = NO_TRACING) -> None
     """Runs a worker until SIGINT or SIGTERM; a second signal ends it at once."""
     signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
     worker = Worker(settings, tracing)
+    follow_parent(obeying(worker.change))
     address = await worker.start()
     log.info("loading", model=settings.model, listen=address)
     loading = asyncio.create_task(worker.load())

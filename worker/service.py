@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 import structlog
 
+from textdiffusion.settings import GenerationSettings
 from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
@@ -18,7 +19,8 @@ from worker.engine.engine import Engine, EngineStoppedError
 from worker.engine.request import CommittedToken, FinishReason, Request, Update
 from worker.engine.scheduler import NeverFitsError, QueueFullError
 from worker.mailbox import Mailbox
-from worker.options import InvalidRequestError, settle
+from worker.models.checkpoint import Checkpoint
+from worker.options import InvalidRequestError, defaults_for, settle
 from worker.tracing import answering, tell
 
 log = structlog.get_logger(__name__)
@@ -36,7 +38,15 @@ class Serving:
     """What a worker that has loaded its model serves with."""
 
     engine: Engine
+    checkpoint: Checkpoint
     info: pb.GetInfoResponse
+
+    def with_defaults(self, settings: GenerationSettings) -> "Serving":
+        """The same with other defaults for requests to come. Raises `CheckpointError`."""
+        info = pb.GetInfoResponse()
+        info.CopyFrom(self.info)
+        info.defaults.CopyFrom(defaults_for(self.checkpoint, settings))
+        return replace(self, info=info)
 
 
 class TextGenerationService(rpc.TextGenerationServiceServicer):

@@ -38,7 +38,7 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
         positions=positions,
     )
     engine = _started(model, limits, getattr(torch, settings.confidence_dtype), on_broken)
-    return Serving(engine, _info(settings, checkpoint, model, defaults))
+    return Serving(engine, checkpoint, _info(settings, checkpoint, model, defaults))
 
 
 def _started(

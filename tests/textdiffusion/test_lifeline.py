@@ -9,14 +9,14 @@ SCRIPT = """
 import os, signal, sys
 {before}
 from textdiffusion.lifeline import follow_parent
-follow_parent(grace_seconds=0.05)
+follow_parent({on_line}grace_seconds=0.05)
 {then}
 """
 
 
-def follower(then: str, before: str = "", lifeline: str = "1") -> "subprocess.Popen[str]":
+def follower(then: str, before: str = "", lifeline: str = "1", on_line: str = "") -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(before=before, then=then)],
+        [sys.executable, "-c", SCRIPT.format(before=before, then=then, on_line=on_line)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -52,3 +52,17 @@ def test_a_process_started_by_hand_may_have_no_standard_input(lifeline: str) -> 
     with follower("print(sys.stdin.read())", lifeline=lifeline) as process:
         assert process.communicate("typed", timeout=30)[0] == "typed\n"
     assert process.returncode == 0
+
+
+def test_lines_are_heard_whole_however_they_come() -> None:
+    with follower("signal.pause()", on_line="lambda line: print(len(line), line[:5], flush=True), ") as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("fir")
+        process.stdin.flush()
+        process.stdin.write("st\n\n" + "second" * 100_000 + "\nunfinished")
+        process.stdin.flush()
+        heard = [process.stdout.readline() for _ in range(3)]
+        process.communicate(timeout=30)
+    assert heard == ["5 b'first'\n", "0 b''\n", "600000 b'secon'\n"]
+    assert process.returncode == -signal.SIGTERM
