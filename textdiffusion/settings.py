@@ -224,6 +224,29 @@ class WorkerSettings(EngineSettings):
     listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
     grace_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the worker stops")
+    tls_cert_file: FilePath | None = Field(None, description="PEM file of the certificate to show to clients")
+    tls_key_file: FilePath | None = Field(None, description="PEM file of its private key")
+    tls_client_ca_file: FilePath | None = Field(
+        None, description="PEM file of certificates, one of which has to have signed that of each client"
+    )
+    allow_plaintext: bool = Field(False, description="listen for other machines although there is no certificate")
+
+    @model_validator(mode="after")
+    def _certificates_are_complete(self) -> "WorkerSettings":
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together; one of them is missing")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file besides")
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_listens_in(self) -> "WorkerSettings":
+        if not (self.tls_cert_file or self.allow_plaintext or is_local(self.listen)):
+            raise ValueError(
+                f"other machines reach {self.listen}, in plain text: set tls_cert_file and tls_key_file, or "
+                "allow_plaintext if nobody else is on that network"
+            )
+        return self
 
 
 class LiveSettings(Section):
@@ -231,6 +254,11 @@ class LiveSettings(Section):
 
     generation: GenerationSettings | None = None
     log_level: LogLevel | None = None
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches what listens at unix:PATH or HOST:PORT."""
+    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def is_loopback(host: str) -> bool:

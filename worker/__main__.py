@@ -11,6 +11,7 @@ from textdiffusion.tracing import configure_tracing
 from worker.models.checkpoint import CheckpointError
 from worker.server import AddressInUseError, serve
 from worker.settings import WorkerRoot
+from worker.tls import TlsError
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,7 @@ def main() -> None:
     tracing = configure_tracing(settings.tracing, "worker")
     try:
         asyncio.run(serve(settings.worker, tracing))
-    except (CheckpointError, AddressInUseError) as error:
+    except (CheckpointError, AddressInUseError, TlsError) as error:
         exit_with([str(error)])
     finally:
         tracing.close()

@@ -25,6 +25,7 @@ from worker.health import Health
 from worker.live import obeying
 from worker.service import TextGenerationService
 from worker.startup import load
+from worker.tls import server_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -55,10 +56,14 @@ class Worker:
         )
 
     async def start(self) -> str:
-        """Listens, and says where. Raises `AddressInUseError`."""
+        """Listens, and says where. Raises `TlsError` or `AddressInUseError`."""
+        credentials = server_credentials(self.settings)
         await self.health.change(loaded=False)
         try:
-            port = self.server.add_insecure_port(self.settings.listen)
+            if credentials:
+                port = self.server.add_secure_port(self.settings.listen, credentials)
+            else:
+                port = self.server.add_insecure_port(self.settings.listen)
         except RuntimeError as error:
             raise AddressInUseError(
                 f"{self.settings.listen}: the address is in use or cannot be listened on"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from textdiffusion.keys import parse_keys
-from textdiffusion.settings import RouterSettings
+from textdiffusion.settings import RouterSettings, WorkerSettings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
@@ -53,3 +53,32 @@ def test_an_error_does_not_show_the_key() -> None:
     with pytest.raises(ValidationError) as error:
         RouterSettings.model_validate({"api_keys": {"alice": "SECRET KEY"}, "port": "SECRET"})
     assert "SECRET" not in str(error.value)
+
+
+@pytest.mark.parametrize("listen", ["unix:/run/w.sock", "127.9.9.9:1", "[::1]:1", "localhost:1", "::1:1"])
+def test_a_worker_listens_in_plain_text_where_only_this_machine_hears_it(listen: str) -> None:
+    assert WorkerSettings(model="m", listen=listen)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["0.0.0.0:1", "[::]:1", ":::1", "10.0.0.7:1", "gpu-1:1", "localhost.example.org:1", "*:1", "unixhost:1"],
+)
+def test_a_worker_that_others_reach_needs_a_certificate_unless_that_is_said(listen: str) -> None:
+    with pytest.raises(ValidationError, match="in plain text: set tls_cert_file and tls_key_file, or allow_plaintext"):
+        WorkerSettings(model="m", listen=listen)
+    assert WorkerSettings(model="m", listen=listen, allow_plaintext=True)
+    assert WorkerSettings(model="m", listen=listen, tls_cert_file=Path("cert.pem"), tls_key_file=Path("key.pem"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["tls_cert_file"], "one of them is missing"),
+        (["tls_key_file"], "one of them is missing"),
+        (["tls_client_ca_file"], "needs tls_cert_file"),
+    ],
+)
+def test_files_for_tls_that_do_not_do_alone_are_refused(given: list[str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        WorkerSettings(model="m", **dict.fromkeys(given, Path("x.pem")))
