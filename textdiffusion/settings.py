@@ -223,6 +223,13 @@ class WorkerSettings(EngineSettings):
     id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
     listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
+    cpu_threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="threads that compute on a CPU, of which workers that share one should not have more than it has "
+        "cores; default: OMP_NUM_THREADS, else all cores",
+    )
     grace_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the worker stops")
     tls_cert_file: FilePath | None = Field(None, description="PEM file of the certificate to show to clients")
     tls_key_file: FilePath | None = Field(None, description="PEM file of its private key")

@@ -21,6 +21,8 @@ from worker.service import Serving
 
 def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     """Takes as long as it takes, and runs a first forward pass. Raises `CheckpointError`."""
+    if settings.cpu_threads:
+        torch.set_num_threads(settings.cpu_threads)  # of every thread that computes from now on
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
     checkpoint = Checkpoint.find(settings.model)
