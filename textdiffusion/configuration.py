@@ -83,16 +83,17 @@ def main_settings(
     """
     parser = _parser(root)
     known, unknown = parser.parse_known_args(argv)
-    if unknown:
-        exit_with(list(_no_such_flags(root, unknown)))
     arguments = vars(known)
+    log_format = arguments.get("logging.log_format") or _log_format()
+    if unknown:
+        exit_with(list(_no_such_flags(root, unknown)), log_format)
     path, print_config = arguments.pop("config"), arguments.pop("print_config")
     if path is None and default_path and default_path.exists():
         path = default_path
     try:
         settings = load(root, _flags(root, arguments), path, arrange=arrange)
     except ConfigurationError as error:
-        exit_with(error.problems)
+        exit_with(error.problems, log_format)
     if print_config:
         print(settings.model_dump_json(indent=2))  # noqa: T201 - what was asked for
         raise SystemExit(0)
@@ -132,10 +133,16 @@ def merged_generation(lower: Tree, upper: Tree) -> Tree:
     return {**kept, **upper}
 
 
-def exit_with(problems: Sequence[str]) -> NoReturn:
+def exit_with(problems: Sequence[str], log_format: str = "console") -> NoReturn:
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        line = json.dumps({"event": problem, "level": "error"}) if log_format == "json" else f"error: {problem}"
+        print(line, file=sys.stderr)  # noqa: T201 - logging is not set up yet
     raise SystemExit(EXIT_BAD_CONFIGURATION)
+
+
+def _log_format() -> str:
+    """As the environment has it, while it is not known whether the settings can be used."""
+    return os.environ.get(f"{ENVIRONMENT_PREFIX}LOGGING{NESTING}LOG_FORMAT", "")
 
 
 def arguments_for(section: BaseModel) -> list[str]:
@@ -272,7 +279,7 @@ def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[_L
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        exit_with([message])
+        exit_with([message], _log_format())
 
 
 def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:

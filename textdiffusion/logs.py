@@ -1,6 +1,7 @@
 """One log for every process: lines for people or JSON for machines, on standard error."""
 
 import logging
+import os
 import re
 import sys
 
@@ -21,7 +22,7 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
         structlog.processors.format_exc_info,
         _named(process),
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError() if sys.stderr else logging.NullHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -31,6 +32,7 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     set_log_level(settings.log_level)
+    logging.captureWarnings(True)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -40,6 +42,25 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+class _StandardError(logging.Handler):
+    """Writes each line at once. One that a full disk or a closed pipe does not take is lost, and nothing else.
+
+    Not `sys.stderr`: what could not be written would stay in its buffer and change the exit code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptor = sys.stderr.fileno()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            os.write(self._descriptor, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass
+        except Exception:  # noqa: BLE001 - it says what is wrong with the call that wanted to log
+            self.handleError(record)
 
 
 def set_log_level(level: LogLevel) -> None:
@@ -58,7 +79,7 @@ def _named(process: str) -> structlog.typing.Processor:
 def _renderer(settings: LoggingSettings) -> structlog.typing.Processor:
     if settings.log_format == "json":
         return structlog.processors.JSONRenderer()
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):
         return _line
     # Plain: structlog's own choice prints every variable of every frame, what users wrote among them.
     return structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
