@@ -2,8 +2,9 @@
 
 The options are not taste. Without `ping_timeout_ms` a worker that hangs is noticed after a minute, whatever
 `keepalive_timeout_ms` says; without the server's ping interval those same pings are answered by GOAWAY; with
-`so_reuseport` two workers can share a port without either of them noticing; and with `enable_http_proxy` a company's
-proxy would be asked for a worker on this machine.
+`so_reuseport` two workers can share a port without either of them noticing; with `enable_http_proxy` a company's proxy
+would be asked for a worker on this machine; and `min_reconnect_backoff_ms` is, whatever its name, how long connecting
+may take, TLS and the way to another machine included.
 """
 
 SERVICE_NAME = "textdiffusion.v1.TextGenerationService"
@@ -24,7 +25,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_retries", 0),
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 ]
 

@@ -7,7 +7,6 @@ default written here. `textdiffusion.configuration` does the looking up; this mo
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -24,7 +23,9 @@ from pydantic import (
     model_validator,
 )
 
+from textdiffusion.addresses import TcpAddress, is_loopback, parse_address
 from textdiffusion.keys import parse_keys, read_keys, union
+from textdiffusion.tls import Identity, check_authority, check_identity
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
 Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
@@ -103,7 +104,20 @@ class RouterSettings(Section):
     probe_port: int | None = Field(
         None, ge=0, le=65535, description="port for health alone, which load cannot slow; default: none"
     )
-    workers: tuple[Address, ...] = Field((), description="addresses of workers, unix:PATH or HOST:PORT")
+    workers: tuple[Address, ...] = Field(
+        (), description="addresses of workers, unix:PATH or HOST:PORT; each address behind a DNS name is one"
+    )
+    workers_ca_file: FilePath | None = Field(
+        None, description="certificates of the authority that signed the workers'; with it they are spoken to over TLS"
+    )
+    workers_cert_file: FilePath | None = Field(
+        None, description="the router's own certificate, for workers that ask for one"
+    )
+    workers_key_file: FilePath | None = Field(None, description="its private key")
+    workers_server_name: str | None = Field(
+        None, min_length=1, description="name in the workers' certificates; default: the host of their address"
+    )
+    allow_plaintext_workers: bool = Field(False, description="speak to workers on other machines without TLS")
     max_body_bytes: int = Field(2 * 1024 * 1024, ge=1024, description="largest request body that is read")
     max_running_requests: int | None = Field(
         None,
@@ -136,6 +150,20 @@ class RouterSettings(Section):
         """The keys from everywhere, by their names; see `textdiffusion.keys`."""
         return union(self.api_keys, self._keys_in_file)
 
+    @property
+    def workers_identity(self) -> Identity | None:
+        """What the router shows to workers that ask who it is."""
+        if self.workers_cert_file and self.workers_key_file:
+            return Identity(self.workers_cert_file, self.workers_key_file)
+        return None
+
+    @field_validator("workers")
+    @classmethod
+    def _can_be_understood(cls, workers: tuple[str, ...]) -> tuple[str, ...]:
+        for address in workers:
+            parse_address(address)
+        return workers
+
     @model_validator(mode="after")
     def _keys_are_there(self) -> "RouterSettings":
         if self.api_keys_file:
@@ -145,6 +173,32 @@ class RouterSettings(Section):
                 f"other machines reach {self.host}, and no API key is configured: set TDI_ROUTER__API_KEYS or "
                 "api_keys_file, or allow_anonymous to serve everyone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _tls_files_fit(self) -> "RouterSettings":
+        if (self.workers_cert_file is None) != (self.workers_key_file is None):
+            raise ValueError("workers_cert_file and workers_key_file go together: set both or neither")
+        if self.workers_ca_file is None:
+            needless = next((name for name in ("workers_cert_file", "workers_server_name") if getattr(self, name)), "")
+            if needless:
+                raise ValueError(f"{needless} is of no use without TLS, which workers_ca_file turns on")
+            return self
+        check_authority(self.workers_ca_file)
+        if self.workers_identity:
+            check_identity(self.workers_identity)
+        return self
+
+    @model_validator(mode="after")
+    def _workers_elsewhere_are_spoken_to_in_private(self) -> "RouterSettings":
+        if self.workers_ca_file or self.allow_plaintext_workers:
+            return self
+        for address in map(parse_address, self.workers):
+            if isinstance(address, TcpAddress) and not is_loopback(address.host):
+                raise ValueError(
+                    f"workers: {address} is another machine, and anyone on the way could read and change what is sent: "
+                    "set workers_ca_file to speak TLS, or allow_plaintext_workers if the network is to be trusted"
+                )
         return self
 
 
@@ -266,14 +320,6 @@ class LiveSettings(Section):
 def is_local(address: str) -> bool:
     """Whether only this machine reaches what listens at unix:PATH or HOST:PORT."""
     return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def _is_installed(module: str) -> bool:

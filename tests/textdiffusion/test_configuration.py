@@ -213,12 +213,12 @@ def test_the_flags_for_another_process_give_it_the_same_section() -> None:
 
 
 def test_a_list_goes_through_one_flag() -> None:
-    router = RouterSettings(workers=("unix:/run/a", "host:1"))
+    router = RouterSettings(workers=("unix:/run/a", "host:1"), allow_plaintext_workers=True)
     assert main_settings(Root, arguments_for(router)).router.workers == router.workers
 
 
 def test_a_switch_goes_through_a_flag_too() -> None:
-    router = RouterSettings(host="::", allow_anonymous=True, workers=("host:1",))
+    router = RouterSettings(host="::", allow_anonymous=True, workers=("127.0.0.1:1",))
     assert main_settings(Root, arguments_for(router)).router == router
 
 

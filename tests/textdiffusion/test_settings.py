@@ -1,10 +1,18 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from tests.fakes.certificates import Authority
 from textdiffusion.keys import parse_keys
 from textdiffusion.settings import RouterSettings, WorkerSettings
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
@@ -82,3 +90,46 @@ def test_a_worker_that_others_reach_needs_a_certificate_unless_that_is_said(list
 def test_files_for_tls_that_do_not_do_alone_are_refused(given: list[str], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         WorkerSettings(model="m", **dict.fromkeys(given, Path("x.pem")))
+
+
+@pytest.mark.parametrize("address", ["unix:/run/w.sock", "127.0.0.1:1", "[::1]:1", "localhost:1"])
+def test_workers_on_this_machine_are_spoken_to_in_clear(address: str) -> None:
+    assert RouterSettings(workers=(address,))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:1", "[fd00::1]:1", "workers.internal:1"])
+def test_workers_elsewhere_are_not_unless_that_is_said(address: str, authority: Authority) -> None:
+    said = rf"{re.escape(address)} is another machine.* set workers_ca_file to speak TLS, or allow_plaintext_workers"
+    with pytest.raises(ValidationError, match=said):
+        RouterSettings(workers=("unix:/run/w.sock", address))
+    assert RouterSettings(workers=(address,), allow_plaintext_workers=True)
+    assert RouterSettings(workers=(address,), workers_ca_file=authority.ca_file)
+
+
+def test_an_address_that_cannot_be_understood_is_refused() -> None:
+    with pytest.raises(ValidationError, match="an IPv6 address stands in brackets"):
+        RouterSettings(workers=("::1:50051",))
+
+
+def test_certificate_and_key_go_together_and_with_an_authority(authority: Authority) -> None:
+    identity = authority.issue("router.example.org")
+    files: dict[str, Any] = {"workers_cert_file": identity.cert_file, "workers_key_file": identity.key_file}
+    for name, file in files.items():
+        with pytest.raises(ValidationError, match="workers_cert_file and workers_key_file go together"):
+            RouterSettings(workers_ca_file=authority.ca_file, **{name: file})
+    with pytest.raises(ValidationError, match="workers_cert_file is of no use without TLS, which workers_ca_file"):
+        RouterSettings(**files)
+    with pytest.raises(ValidationError, match="workers_server_name is of no use without TLS"):
+        RouterSettings(workers_server_name="workers.internal")
+    assert RouterSettings(workers_ca_file=authority.ca_file, **files).workers_identity == identity
+    assert RouterSettings(workers_ca_file=authority.ca_file).workers_identity is None
+
+
+def test_files_that_do_not_fit_are_refused_before_anything_starts(authority: Authority, tmp_path: Path) -> None:
+    one, other = authority.issue("one.example.org"), authority.issue("other.example.org")
+    with pytest.raises(ValidationError, match="cannot be read: No such file"):
+        RouterSettings(workers_ca_file=tmp_path / "missing.pem")
+    with pytest.raises(ValidationError, match="is not the key of"):
+        RouterSettings(
+            workers_ca_file=authority.ca_file, workers_cert_file=one.cert_file, workers_key_file=other.key_file
+        )

@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textdiffusion.addresses import TcpAddress, UnixAddress, is_loopback, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("unix:/run/worker.sock", UnixAddress("/run/worker.sock")),
+        ("unix:worker.sock", UnixAddress("worker.sock")),
+        ("127.0.0.1:50051", TcpAddress("127.0.0.1", 50051)),
+        ("[::1]:50051", TcpAddress("::1", 50051)),
+        ("workers.internal:1", TcpAddress("workers.internal", 1)),
+        ("my_worker-0:65535", TcpAddress("my_worker-0", 65535)),
+    ],
+)
+def test_an_address_is_read_and_written_alike(text: str, address: TcpAddress | UnixAddress) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@given(st.ip_addresses().map(str), st.integers(1, 65535))
+def test_any_ip_address_is_read_as_it_was_written(ip: str, port: int) -> None:
+    address = TcpAddress(ip, port)
+    assert parse_address(str(address)) == address
+    assert not address.is_name
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("::1:50051", r"in brackets: \[::1\]:50051"),
+        ("dns:///host:1", "neither unix:PATH nor HOST:PORT"),
+        ("http://host:1", "neither"),
+        ("host", "neither"),
+        ("host:", "neither"),
+        ("my host:1", "neither"),
+        ("[host]:1", "only an IPv6 address"),
+        ("[]:1", "neither"),
+        ("host:0", "from 1 to 65535"),
+        ("host:65536", "from 1 to 65535"),
+        ("host:٣", "neither"),
+    ],
+)
+def test_what_is_no_address_is_refused_in_words(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_address(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost"])
+def test_this_machine_is_known(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "localhost.example.org"])  # noqa: S104
+def test_other_machines_are_known_too(host: str) -> None:
+    assert not is_loopback(host)

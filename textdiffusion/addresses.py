@@ -1,0 +1,70 @@
+"""Where a worker is: a unix socket, or a host and a port.
+
+The host may be a DNS name, behind which there are several machines, or others tomorrow; whoever connects looks it up.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+UNIX: Final = "unix:"
+HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]/\s]+):(?P<port>\d{1,5})", re.ASCII)
+HIGHEST_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    host: str  # an IPv6 address stands here without its brackets
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it has to be looked up."""
+        return not _is_ip(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    path: str
+
+    def __str__(self) -> str:
+        return f"{UNIX}{self.path}"
+
+
+WorkerAddress = TcpAddress | UnixAddress
+
+
+def parse_address(text: str) -> WorkerAddress:
+    """Raises `ValueError` with a sentence that says what is wrong."""
+    if text.startswith(UNIX):
+        return UnixAddress(text.removeprefix(UNIX))
+    found = HOST_AND_PORT.fullmatch(text)
+    if not found:
+        hint = "; an IPv6 address stands in brackets: [::1]:50051" if text.count(":") > 1 else ""
+        raise ValueError(f"{text} is neither unix:PATH nor HOST:PORT{hint}")
+    host, port = found["host"].strip("[]"), int(found["port"])
+    if found["host"].startswith("[") and not _is_ip(host):
+        raise ValueError(f"{text}: only an IPv6 address stands in brackets")
+    if not 0 < port <= HIGHEST_PORT:
+        raise ValueError(f"{text}: a port is a number from 1 to {HIGHEST_PORT}")
+    return TcpAddress(host, port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
