@@ -40,7 +40,7 @@ WorkerAddress = TcpAddress | UnixAddress
 
 def parse_address(text: str) -> WorkerAddress:
     """Raises `ValueError` with a sentence that says what is wrong."""
-    if text.startswith(UNIX):
+    if text.startswith(UNIX) and text != UNIX:
         return UnixAddress(text.removeprefix(UNIX))
     found = HOST_AND_PORT.fullmatch(text)
     if not found:

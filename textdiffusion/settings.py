@@ -104,7 +104,7 @@ class RouterSettings(Section):
     probe_port: int | None = Field(
         None, ge=0, le=65535, description="port for health alone, which load cannot slow; default: none"
     )
-    workers: tuple[Address, ...] = Field(
+    workers: tuple[str, ...] = Field(
         (), description="addresses of workers, unix:PATH or HOST:PORT; each address behind a DNS name is one"
     )
     workers_ca_file: FilePath | None = Field(

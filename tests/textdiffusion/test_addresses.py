@@ -36,6 +36,7 @@ def test_any_ip_address_is_read_as_it_was_written(ip: str, port: int) -> None:
         ("http://host:1", "neither"),
         ("host", "neither"),
         ("host:", "neither"),
+        ("unix:", "neither"),
         ("my host:1", "neither"),
         ("[host]:1", "only an IPv6 address"),
         ("[]:1", "neither"),
