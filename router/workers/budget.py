@@ -1,0 +1,35 @@
+"""How many requests may be sent to a second worker.
+
+All that one dead worker had may be, at once. In a lasting outage, though, every request would otherwise come several
+times, just when there are the fewest workers for them.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+EARNED_BY_A_REQUEST: Final = 0.1  # of a retry
+LEAST_BURST: Final = 10
+
+
+class RetryBudget:
+    """A bucket of tokens that begins full: a request puts a tenth of one in, a retry takes one out."""
+
+    def __init__(self, places: Callable[[], int]) -> None:
+        """`places` says how many requests all workers run at once, which is as many tokens as there can be."""
+        self._places = places
+        self._spent = 0.0  # how much is missing to a full bucket, whose size changes as workers come and go
+
+    @property
+    def left(self) -> float:
+        return max(self._places(), LEAST_BURST) - self._spent
+
+    def earn(self) -> None:
+        """For a request that is sent for the first time."""
+        self._spent = max(0.0, self._spent - EARNED_BY_A_REQUEST)
+
+    def spend(self) -> bool:
+        """Takes a token for a retry, if there is one."""
+        if self.left < 1:
+            return False
+        self._spent += 1
+        return True
