@@ -49,6 +49,11 @@ class Account:
             self._metrics.admission(self._model_id, "admitted")
             self._facts["queued_milliseconds"] = _milliseconds(ticket.waited)
 
+    def retried(self) -> None:
+        """A choice begins anew at another worker."""
+        self._metrics.request_retried(self._model_id)
+        self._facts["retries"] = self._facts.get("retries", 0) + 1
+
     def begun(self) -> None:
         """The first text is about to be sent."""
         if not self._begun:

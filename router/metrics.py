@@ -137,6 +137,10 @@ class Metrics:
         if forward_passes:
             families.committed_per_pass.observe(committed_tokens / forward_passes)
 
+    def request_retried(self, model: str) -> None:
+        """A choice's worker was lost, and another has it now."""
+        self._of(model).families.retries.inc()
+
     def request_aborted(self, model: str) -> None:
         """The client left; once for each choice that had not finished."""
         self._of(model).ended[ABORT].inc()
@@ -172,6 +176,7 @@ class _ModelFamilies:
     canvas_positions: Counter
     committed_tokens: Counter
     committed_per_pass: Histogram
+    retries: Counter
 
     def of(self, model: str) -> "_ModelFamilies":
         return _ModelFamilies(*(getattr(self, one.name).labels(model) for one in fields(self)))
@@ -231,6 +236,10 @@ def _model_families(registry: CollectorRegistry) -> _ModelFamilies:
             "tdi_diffusion_committed_tokens_per_forward_pass",
             "Mean of the tokens committed per forward pass, of each finished choice.",
             TOKENS_PER_PASS,
+        ),
+        retries=counter(
+            "tdi_request_retries_total",
+            "Choices that another worker was asked for because the one that had them was lost.",
         ),
     )
 

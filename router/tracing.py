@@ -67,8 +67,11 @@ def tell_request(span: Span, asked: GenerationRequest) -> None:
 
 
 @contextmanager
-def calling(request: web.Request, job: Job, worker: Worker, waited: float) -> Iterator[Span]:
-    """The span of the call that has one choice denoised, once it has waited for so many seconds."""
+def calling(request: web.Request, job: Job, worker: Worker, waited: float, *, retry: int) -> Iterator[Span]:
+    """The span of a call that has one choice denoised, once it has waited for so many seconds.
+
+    `retry` is how many workers were lost over it before.
+    """
     with request[SPAN].calling("denoise") as call:
         call.set(
             lambda: {
@@ -77,6 +80,7 @@ def calling(request: web.Request, job: Job, worker: Worker, waited: float) -> It
                 "tdi.request.id": job.request.request_id,
                 "tdi.choice": job.index,
                 "tdi.queue_seconds": waited,
+                "tdi.retry": retry or None,
             }
         )
         try:

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from router.account import Account
 from router.admission import Ticket
+from router.endpoints.denoising import Denoising
+from router.endpoints.telling import Keeper, Listener, Teller
 from router.errors import (
-    BadWorkerResponseError,
     DrainingError,
     InternalError,
     RouterError,
@@ -26,17 +27,15 @@ from router.http.body import read_body
 from router.http.limits import charge_tokens
 from router.http.sse import EventStream, abandon, json_text
 from router.jobs import Job, Prompt, jobs_for
-from router.replies.canvas import canvas_after
-from router.replies.reading import Piece, Reading
+from router.replies.reading import Piece
 from router.replies.reply import Reply
 from router.replies.usage import Usage, total
 from router.schema.generation import GenerationRequest
 from router.schema.parsing import parse_body
 from router.services import FACTS, REQUEST_ID, SERVICES
-from router.tracing import SPAN, calling, tell_end, tell_request
+from router.tracing import SPAN, tell_request
 from router.workers.model import Model
 from textdiffusion.tasks import cancelled, together
-from textdiffusion.v1 import textdiffusion_pb2 as pb
 
 R = TypeVar("R", bound=GenerationRequest)
 log = structlog.get_logger(__name__)
@@ -45,7 +44,6 @@ MOST_TOLD_INLINE = 256  # tokens with log probabilities; more would hold up the 
 LAST_WORDS_SECONDS = 1.0  # for a reader to be told that the deadline has passed
 
 Work = Sequence[tuple[Job, Ticket]]
-Tell = Callable[[Job, pb.GenerateUpdate, Piece], Awaitable[None]]
 
 
 async def generate(
@@ -86,7 +84,7 @@ class Generation:
         self._asked = asked
         self._model = model
         self._account = account
-        self._deadline = deadline
+        self._denoising = Denoising(request, asked, model, account, deadline=deadline)
 
     async def answer(self, work: Work, reply: Reply) -> web.StreamResponse:
         """Raises a `RouterError` as long as nothing has been sent."""
@@ -95,7 +93,7 @@ class Generation:
         # `asyncio.wait_for` would lose, and have logged, what is raised while it cancels.
         streaming = asyncio.create_task(self._stream(work, reply))
         try:
-            await asyncio.wait({streaming}, timeout=max(self._seconds_left, 0) + LAST_WORDS_SECONDS)
+            await asyncio.wait({streaming}, timeout=max(self._denoising.seconds_left, 0) + LAST_WORDS_SECONDS)
             if streaming.done():
                 return await streaming
         finally:
@@ -104,13 +102,9 @@ class Generation:
         raise ConnectionAbortedError
 
     async def _whole(self, work: Work, reply: Reply) -> web.Response:
-        told: list[list[Piece]] = [[] for _ in work]
-
-        async def keep(job: Job, _: pb.GenerateUpdate, piece: Piece) -> None:
-            told[job.index].append(piece)
-
-        usage = await self._run(work, keep)
-        choices = [_joined(pieces) for pieces in told]
+        keeper = Keeper(len(work))
+        usage = await self._run(work, keeper)
+        choices = keeper.choices
         body = partial(_body, reply, choices, usage)
         large = sum(len(choice.tokens) for choice in choices) > MOST_TOLD_INLINE
         return web.Response(text=await asyncio.to_thread(body) if large else body(), content_type="application/json")
@@ -135,92 +129,27 @@ class Generation:
         self._account.lost(error)
         return await stream.end(body_of(error))
 
-    async def _run(self, work: Work, tell: Tell) -> Usage:
+    async def _run(self, work: Work, listener: Listener) -> Usage:
         """Has all choices denoised; the first failure ends the others and is raised."""
-        usages = await together(*(self._denoise(job, ticket, tell) for job, ticket in work))
+        usages = await together(*(self._denoise(job, ticket, listener) for job, ticket in work))
         prompts = {id(job.prompt): job.prompt for job, _ in work}.values()
         usage = total([*usages, Usage(prompt_tokens=sum(prompt.length for prompt in prompts))])
         self._account.cost(usage)
         return usage
 
-    async def _denoise(self, job: Job, ticket: Ticket, tell: Tell) -> Usage:
-        reading = self._reading(job)
+    async def _denoise(self, job: Job, ticket: Ticket, listener: Listener) -> Usage:
         async with ticket.slot(self._patience(job)):
             self._account.admitted(ticket)
-            with (
-                self._services.pool.lease(self._model, job.positions) as worker,
-                calling(self._request, job, worker, ticket.waited) as call,
-            ):
-                self._request[FACTS].setdefault("worker", worker.address)
-                stepwise = self._asked.stream or bool(self._asked.stop)
-                updates = worker.denoise(job.request, self._seconds_left, stepwise=stepwise, trace=call.headers)
-                try:
-                    async for update in updates:
-                        piece = reading.push(update)
-                        if piece.text and self._asked.stream:
-                            self._account.begun()
-                        await tell(job, update, piece)
-                        if piece.finish_reason:
-                            ticket.served = True
-                            self._account.finished(job, piece.finish_reason, reading.usage)
-                            tell_end(call, reading)
-                            return reading.usage
-                finally:
-                    updates.close()
-        raise BadWorkerResponseError
+            return await self._denoising.run(job, ticket, listener)
 
     def _patience(self, job: Job) -> float:
         """Seconds in which a choice has to have a slot; once the first has one, the others follow when they can."""
-        most = self._services.settings.queue_timeout_seconds if job.index == 0 else self._seconds_left
-        return min(most, self._seconds_left)
-
-    @property
-    def _seconds_left(self) -> float:
-        return self._deadline - _now()
-
-    def _reading(self, job: Job) -> Reading:
-        return Reading(
-            self._model.tokenizer,
-            () if self._asked.ignore_eos else self._model.end_ids,
-            self._asked.stop or (),
-            before=job.prompt.ids if job.prompt.continued else (),
-            token_by_token=bool(self._asked.stop) or self._asked.alternatives is not None,
-        )
-
-
-class Teller:
-    """Sends what becomes readable of each choice."""
-
-    def __init__(self, stream: EventStream, reply: Reply, model: Model, asked: GenerationRequest) -> None:
-        self._stream = stream
-        self._reply = reply
-        self._model = model
-        self._asked = asked
-        self._begun: set[int] = set()
-
-    async def __call__(self, job: Job, update: pb.GenerateUpdate, piece: Piece) -> None:
-        events = []
-        if job.index not in self._begun:
-            self._begun.add(job.index)
-            events += self._reply.opening(job.index)
-        if self._asked.diffusing or piece.text or piece.tokens or piece.finish_reason:
-            events.append(self._reply.chunk(job.index, piece))
-        if self._asked.diffusing:
-            canvas = canvas_after(update, self._model, self._asked.alternatives or 0)
-            *first, last = [{**event, "canvas": canvas} for event in events]
-            # What a step committed is told once.
-            events = [*({**event, "canvas": {**canvas, "committed": []}} for event in first), last]
-        await self._stream.send(*events)
+        most = self._services.settings.queue_timeout_seconds if job.index == 0 else self._denoising.seconds_left
+        return min(most, self._denoising.seconds_left)
 
 
 def _body(reply: Reply, choices: Sequence[Piece], usage: Usage) -> str:
     return json_text(reply.whole(choices, usage))
-
-
-def _joined(pieces: Sequence[Piece]) -> Piece:
-    """A whole choice."""
-    tokens = [token for piece in pieces for token in piece.tokens]
-    return Piece("".join(piece.text for piece in pieces), tokens, pieces[-1].finish_reason)
 
 
 def _now() -> float:

@@ -19,13 +19,17 @@ class Balancer(Generic[W]):
     def outstanding(self, worker: W) -> int:
         return self._outstanding.get(worker, 0)
 
-    @contextmanager
-    def lease(self, candidates: Sequence[W], positions: int) -> Iterator[W]:
-        """The chosen one of `candidates`, which must not be empty; the work counts as its own until the lease ends."""
+    def choose(self, candidates: Sequence[W]) -> W:
+        """One of `candidates`, which must not be empty."""
         worker = min(candidates, key=lambda one: (self.outstanding(one), self._last_turn.get(one, 0)))
         self._last_turn[worker] = next(self._turns)
+        return worker
+
+    @contextmanager
+    def lease(self, worker: W, positions: int) -> Iterator[None]:
+        """The work counts as the worker's until the lease ends."""
         self._outstanding[worker] = self.outstanding(worker) + positions
         try:
-            yield worker
+            yield
         finally:
             self._outstanding[worker] -= positions

@@ -124,13 +124,19 @@ def _states(snapshots: Iterable[WorkerSnapshot]) -> Iterator[Metric]:
         f"1 for the state that the router sees the worker in, else 0: {', '.join(map(_word, WorkerState))}.",
         labels=(*LABELS, "state"),
     )
+    breaker = GaugeMetricFamily(
+        "tdi_worker_breaker_open",
+        "1 while the worker gets no requests, but for one at a time, because it failed its last ones, else 0.",
+        labels=LABELS,
+    )
     info = InfoMetricFamily("tdi_worker", "What the worker is, and where the router reaches it.", labels=LABELS)
     for snapshot in snapshots:
         up.add_metric(_labels(snapshot), snapshot.stats is not None)
         for one in WorkerState:
             state.add_metric((*_labels(snapshot), _word(one)), snapshot.state is one)
+        breaker.add_metric(_labels(snapshot), snapshot.breaker_open)
         info.add_metric(_labels(snapshot), _facts(snapshot))
-    yield from (up, state, info)
+    yield from (up, state, breaker, info)
 
 
 def _word(state: WorkerState) -> str:

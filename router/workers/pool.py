@@ -3,12 +3,13 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from router.errors import ModelNotFoundError, NoHealthyWorkersError
 from router.text.tokenizer import ChatTokenizer, TokenizerUnavailableError, load_tokenizer
 from router.workers.balancer import Balancer
+from router.workers.budget import RetryBudget
 from router.workers.model import Model
 from router.workers.worker import Worker, WorkerRefusedError, WorkerState
 from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
@@ -24,6 +25,7 @@ class Pool:
         self._balancer: Balancer[Worker] = Balancer()
         self._admitting = asyncio.Lock()
         self.workers: Sequence[Worker] = ()
+        self.retries = RetryBudget(lambda: sum(worker.places for worker in self.workers))
         self.on_change: Callable[[], None] = lambda: None  # a worker has come or gone
 
     @asynccontextmanager
@@ -69,17 +71,27 @@ class Pool:
     def outstanding(self, worker: Worker) -> int:
         return self._balancer.outstanding(worker)
 
-    @contextmanager
-    def lease(self, model: Model, positions: int) -> Iterator[Worker]:
+    def choose(self, model: Model, avoiding: Container[Worker] = ()) -> Worker:
         """The worker of `model` that has the least to do. Raises `NoHealthyWorkersError`.
 
         While a request waited, workers of other weights may have come; its ids would mean nothing to them.
         """
-        candidates = [worker for worker in self.serving(model.id) if worker.info and model.agrees_with(worker.info)]
+        healthy = [
+            worker
+            for worker in self.serving(model.id)
+            if worker.info and model.agrees_with(worker.info) and worker not in avoiding
+        ]
+        candidates = [worker for worker in healthy if worker.breaker.takes_calls]
         if not candidates:
-            raise NoHealthyWorkersError
-        with self._balancer.lease(candidates, positions) as worker:
-            yield worker
+            waits = [worker.breaker.seconds_to_wait for worker in healthy]
+            raise NoHealthyWorkersError(retry_after=min(waits, default=None))
+        return self._balancer.choose(candidates)
+
+    @contextmanager
+    def lease(self, worker: Worker, positions: int) -> Iterator[None]:
+        """Lasts as long as the call of a worker that was just chosen; what leaves it tells how that went."""
+        with self._balancer.lease(worker, positions), worker.judged():
+            yield
 
     def _changed(self) -> None:
         for model_id in self._models:

@@ -27,6 +27,7 @@ class WorkerSnapshot:
     state: WorkerState
     info: GetInfoResponse | None
     stats: GetStatsResponse | None
+    breaker_open: bool = False
 
     @property
     def model(self) -> str:
@@ -38,7 +39,7 @@ async def take_snapshots(workers: Sequence[Worker], seconds: float = STATS_SECON
     """Of all `workers`, in their order; takes no longer than `seconds`, whatever they do."""
     answers = await asyncio.gather(*(_stats(worker, seconds) for worker in workers))
     return [
-        WorkerSnapshot(number, worker.address, worker.state, worker.info, stats)
+        WorkerSnapshot(number, worker.address, worker.state, worker.info, stats, worker.breaker.is_open)
         for number, (worker, stats) in enumerate(zip(workers, answers, strict=True))
     ]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import grpc
 import structlog
 
-from router.errors import InternalError, from_grpc
+from router.errors import InternalError, RouterError, from_grpc
 from textdiffusion.v1.textdiffusion_pb2 import GenerateRequest, GenerateResponse, GenerateUpdate
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,12 @@ class Updates:
 
     def close(self) -> None:
         self._call.cancel()
+
+
+def status_of(error: RouterError) -> grpc.StatusCode | None:
+    """With which the worker's call failed, if that is what the error comes from."""
+    cause = error.__cause__
+    return cause.code() if isinstance(cause, grpc.aio.AioRpcError) else None
 
 
 @contextmanager

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from router.workers.updates import Updates
+from router.errors import RouterError
+from router.workers.breaker import Breaker, Clock
+from router.workers.updates import Updates, status_of
 from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
 from textdiffusion.v1.textdiffusion_pb2 import (
     GenerateRequest,
@@ -31,6 +35,14 @@ RETRY_SECONDS = 0.5
 REFUSED_SECONDS = 5.0
 
 
+# What is the worker's fault, and neither the request's nor that of a client who left.
+FAULTS: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+
+
 class WorkerRefusedError(Exception):
     """The worker is healthy, but this router must not use it."""
 
@@ -43,16 +55,26 @@ class WorkerState(Enum):
 
 
 class Worker:
-    def __init__(self, address: str, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, address: str, on_change: Callable[[], None] = lambda: None, clock: Clock = time.monotonic
+    ) -> None:
         """`on_change` is called whenever its state has changed."""
         self.address = address
         self._on_change = on_change
+        self.breaker = Breaker(clock)
         self.state = WorkerState.UNREACHABLE
-        self.reason = "not connected yet"
+        self._reason = "not connected yet"
         self.info: GetInfoResponse | None = None
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
+
+    @property
+    def reason(self) -> str:
+        """Why it does not serve or, if it says that it does, why it gets no requests."""
+        if self.state is WorkerState.SERVING and self.breaker.is_open:
+            return "it failed its last requests, and gets one at a time until it answers it"
+        return self._reason
 
     @property
     def places(self) -> int:
@@ -77,6 +99,18 @@ class Worker:
 
     async def close(self) -> None:
         await self._channel.close()
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Lets the breaker know how a call went, for all of which the context lasts."""
+        with self.breaker.call() as call:
+            try:
+                yield
+            except RouterError as error:
+                if status_of(error) in FAULTS:
+                    call.failed()
+                raise
+            call.succeeded()
 
     def denoise(
         self, job: GenerateRequest, seconds: float, *, stepwise: bool, trace: Sequence[tuple[str, str]] = ()
@@ -109,9 +143,11 @@ class Worker:
             call.cancel()
 
     def _become(self, state: WorkerState, reason: str = "") -> None:
-        if (state, reason) == (self.state, self.reason):
+        if (state, reason) == (self.state, self._reason):
             return
-        self.state, self.reason = state, reason
+        self.state, self._reason = state, reason
+        if state is WorkerState.SERVING:
+            self.breaker.reset()
         level = {WorkerState.REFUSED: logging.ERROR, WorkerState.UNREACHABLE: logging.WARNING}.get(state, logging.INFO)
         facts = {"model": self.info.model_id if self.info else "", "reason": reason}
         told = {name: fact for name, fact in facts.items() if fact}

@@ -157,14 +157,18 @@ def info_for(folder: Path, token_id: Callable[[str], int | None], **changes: Any
 
 @asynccontextmanager
 async def running(
-    worker: FakeWorker, address: str = "127.0.0.1:0", *, serving: bool = True
+    worker: FakeWorker,
+    address: str = "127.0.0.1:0",
+    *,
+    serving: bool = True,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> AsyncIterator[FakeWorker]:
-    """Serves on `address` for as long as the context lasts."""
+    """Serves on `address`, by TLS if there are credentials, for as long as the context lasts."""
     server = grpc.aio.server(options=SERVER_OPTIONS)
     rpc.add_TextGenerationServiceServicer_to_server(worker, server)
     health_pb2_grpc.add_HealthServicer_to_server(worker.health, server)
-    port = server.add_insecure_port(address)
-    worker.address = f"127.0.0.1:{port}"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    worker.address = address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
     await worker.set_serving(serving)
     await server.start()
     try:

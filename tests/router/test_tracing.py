@@ -1,6 +1,7 @@
 """What a router leaves in traces."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -10,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.fakes.traces import PARENT_ID, TRACE_ID, TRACEPARENT, Recorder, parent_id, span_id, trace_id
 from tests.fakes.waiting import eventually
-from tests.fakes.worker import FakeWorker
+from tests.fakes.worker import FakeWorker, running
 from tests.router.streams import events
 
 CHAT = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -97,6 +98,20 @@ async def test_each_choice_has_the_span_of_a_call(router: Any, worker: FakeWorke
         }
         for number, request_id in enumerate(["r-1", "r-1-1"])
     ]
+
+
+async def test_a_lost_worker_and_the_one_after_it_have_a_call_each(
+    make_worker: Callable[..., FakeWorker], start_router: Any, recorder: Recorder
+) -> None:
+    async with running(make_worker()) as first, running(make_worker()) as second:
+        router = await start_router(first.address, second.address, tracing=recorder.tracing)
+        await eventually(lambda: len(router.services.pool.serving("fake")) == 2)
+        first.script.reject = (grpc.StatusCode.UNAVAILABLE, "it is gone")
+        assert (await router.post(CHAT))[0] == 200
+        lost, retry, request = await recorder.ended(3)
+    assert (lost.attributes["error.type"], lost.attributes.get("tdi.retry")) == ("no_healthy_workers", None)
+    assert (retry.attributes["server.address"], retry.attributes["tdi.retry"]) == (second.address, 1)
+    assert request.status.status_code is retry.status.status_code is StatusCode.UNSET
 
 
 async def test_the_wait_for_a_slot_is_said_and_is_no_part_of_the_call(

@@ -1,4 +1,5 @@
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,18 +7,26 @@ from hypothesis import strategies as st
 from router.workers.balancer import Balancer
 
 
+@contextmanager
+def leased(balancer: Balancer[str], candidates: str, positions: int) -> Iterator[str]:
+    worker = balancer.choose(candidates)
+    with balancer.lease(worker, positions):
+        yield worker
+
+
 def test_the_worker_with_the_least_outstanding_work_is_chosen() -> None:
     balancer = Balancer[str]()
-    with balancer.lease("ab", 100) as first, balancer.lease("ab", 10) as second, balancer.lease("ab", 10) as third:
+    with (
+        leased(balancer, "ab", 100) as first,
+        leased(balancer, "ab", 10) as second,
+        leased(balancer, "ab", 10) as third,
+    ):
         assert [first, second, third] == ["a", "b", "b"]
 
 
 def test_equals_take_turns() -> None:
-    balancer, chosen = Balancer[str](), []
-    for _ in range(6):
-        with balancer.lease("abc", 5) as worker:
-            chosen.append(worker)
-    assert chosen == list("abcabc")
+    balancer = Balancer[str]()
+    assert [balancer.choose("abc") for _ in range(6)] == list("abcabc")
 
 
 @given(st.lists(st.integers(1, 1000), max_size=30))
@@ -25,6 +34,6 @@ def test_work_that_is_over_counts_no_more(sizes: list[int]) -> None:
     balancer = Balancer[str]()
     with ExitStack() as stack:
         for size in sizes:
-            stack.enter_context(balancer.lease("abc", size))
+            stack.enter_context(leased(balancer, "abc", size))
         assert sum(map(balancer.outstanding, "abc")) == sum(sizes)
     assert sum(map(balancer.outstanding, "abc")) == 0

@@ -1,0 +1,110 @@
+"""The calls of workers that one request costs: one for each choice, and another for each whose worker was lost.
+
+A worker that dies costs a client nothing but time as long as the client has heard nothing of the choice: another worker
+begins it anew. Only UNAVAILABLE says that a worker is lost. What a worker failed by itself would fail on the next one
+too, and cost that one its time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+import structlog
+from aiohttp import web
+
+from router.account import Account
+from router.admission import Ticket
+from router.endpoints.telling import Listener
+from router.errors import BadWorkerResponseError, NoHealthyWorkersError, RouterError
+from router.jobs import Job
+from router.replies.reading import Reading
+from router.replies.usage import Usage
+from router.schema.generation import GenerationRequest
+from router.services import FACTS, SERVICES
+from router.tracing import calling, tell_end
+from router.workers.model import Model
+from router.workers.updates import status_of
+from router.workers.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+MOST_RETRIES: Final = 2
+
+
+class Denoising:
+    """Of all choices of one request."""
+
+    def __init__(
+        self, request: web.Request, asked: GenerationRequest, model: Model, account: Account, *, deadline: float
+    ) -> None:
+        """`deadline` is by the event loop's clock, and one for all attempts together."""
+        self._request = request
+        self._pool = request.app[SERVICES].pool
+        self._asked = asked
+        self._model = model
+        self._account = account
+        self._deadline = deadline
+
+    @property
+    def seconds_left(self) -> float:
+        return self._deadline - asyncio.get_running_loop().time()
+
+    async def run(self, job: Job, ticket: Ticket, listener: Listener) -> Usage:
+        """Has one choice denoised by as many workers as it takes, while it has its slot. Raises a `RouterError`."""
+        self._pool.retries.earn()
+        lost: list[Worker] = []
+        worker = self._pool.choose(self._model)
+        while True:
+            try:
+                with self._pool.lease(worker, job.positions):
+                    return await self._attempt(job, ticket, listener, worker, retry=len(lost))
+            except RouterError as error:
+                lost.append(worker)
+                other = self._other(job, listener, error, lost)
+                if other is None:
+                    raise
+            log.warning("retrying at another worker", choice=job.index, lost=worker.address, worker=other.address)
+            self._account.retried()
+            self._request[FACTS]["worker"] = other.address
+            worker = other
+
+    def _other(self, job: Job, listener: Listener, error: RouterError, lost: Sequence[Worker]) -> Worker | None:
+        """The worker that is to begin the choice anew, if that may be."""
+        if status_of(error) is not grpc.StatusCode.UNAVAILABLE or len(lost) > MOST_RETRIES or self.seconds_left <= 0:
+            return None
+        try:
+            other = self._pool.choose(self._model, avoiding=lost)
+        except NoHealthyWorkersError:
+            return None
+        return other if listener.take_back(job) and self._pool.retries.spend() else None
+
+    async def _attempt(self, job: Job, ticket: Ticket, listener: Listener, worker: Worker, *, retry: int) -> Usage:
+        reading = self._reading(job)
+        with calling(self._request, job, worker, ticket.waited, retry=retry) as call:
+            self._request[FACTS].setdefault("worker", worker.address)
+            stepwise = self._asked.stream or bool(self._asked.stop)
+            updates = worker.denoise(job.request, self.seconds_left, stepwise=stepwise, trace=call.headers)
+            try:
+                async for update in updates:
+                    piece = reading.push(update)
+                    if piece.text and self._asked.stream:
+                        self._account.begun()
+                    await listener.tell(job, update, piece)
+                    if piece.finish_reason:
+                        ticket.served = True
+                        self._account.finished(job, piece.finish_reason, reading.usage)
+                        tell_end(call, reading)
+                        return reading.usage
+            finally:
+                updates.close()
+        raise BadWorkerResponseError
+
+    def _reading(self, job: Job) -> Reading:
+        return Reading(
+            self._model.tokenizer,
+            () if self._asked.ignore_eos else self._model.end_ids,
+            self._asked.stop or (),
+            before=job.prompt.ids if job.prompt.continued else (),
+            token_by_token=bool(self._asked.stop) or self._asked.alternatives is not None,
+        )
