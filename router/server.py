@@ -12,6 +12,7 @@ from router.http.connection import Runner
 from router.http.keys import warn_if_all_can_read
 from router.probes import probes
 from router.services import SERVICES, Services
+from router.workers.line import Dialer
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
@@ -29,7 +30,7 @@ async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING) -> None
     signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
     if settings.api_keys_file:
         warn_if_all_can_read(settings.api_keys_file)
-    app = build_app(settings, Pool(settings.workers), tracing=tracing)
+    app = build_app(settings, Pool(settings.workers, Dialer.from_settings(settings)), tracing=tracing)
     runner = Runner(app, settings.drain_seconds)
     await runner.setup()
     async with AsyncExitStack() as stack:

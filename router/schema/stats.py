@@ -44,7 +44,7 @@ class ModelStats(TypedDict):
 
 class WorkerStats(TypedDict):
     worker: Annotated[int, Field(description="its number, from 0, as in /metrics")]
-    address: Annotated[str, Field(description="as the router was given it")]
+    address: Annotated[str, Field(description="as the router was given it, or where its name leads")]
     model: Annotated[str | None, Field(description="null until the worker has first said it")]
     device: Annotated[str | None, Field(description="null until the worker has first said it")]
     state: Annotated[WorkerState, Field(description="as the router sees it")]

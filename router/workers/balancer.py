@@ -1,6 +1,6 @@
 """Chooses the worker with the least outstanding work."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Generic, TypeVar
@@ -33,3 +33,8 @@ class Balancer(Generic[W]):
             yield
         finally:
             self._outstanding[worker] -= positions
+
+    def keep(self, workers: Collection[W]) -> None:
+        """Forgets all others, except for what they still have to do."""
+        self._outstanding = {one: left for one, left in self._outstanding.items() if left or one in workers}
+        self._last_turn = {one: turn for one, turn in self._last_turn.items() if one in workers}

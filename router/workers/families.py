@@ -1,8 +1,9 @@
 """What workers say of themselves, as Prometheus' metric families.
 
-Each series names the worker by its model and its number among the addresses that the router was given. The address
-would be no label for it: the sockets that the launcher chooses are others at every start, and each start would begin
-new series. `tdi_worker_info` says which address a number stands for.
+Each series names the worker by its model and its number: its place among the addresses that the router was given or,
+behind a name, the lowest that was free when it came. The address would be no label for it: the sockets that the
+launcher chooses are others at every start, as are the machines behind a name, and each would begin new series.
+`tdi_worker_info` says which address a number stands for.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -5,41 +5,50 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 from router.errors import ModelNotFoundError, NoHealthyWorkersError
 from router.text.tokenizer import ChatTokenizer, TokenizerUnavailableError, load_tokenizer
 from router.workers.balancer import Balancer
 from router.workers.budget import RetryBudget
+from router.workers.line import Dialer
+from router.workers.membership import Membership
 from router.workers.model import Model
+from router.workers.names import Resolve, resolve
 from router.workers.worker import Worker, WorkerRefusedError, WorkerState
 from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
+
+CLEARTEXT: Final = Dialer()
 
 LoadTokenizer = Callable[[str, Collection[int]], ChatTokenizer]
 
 
 class Pool:
-    def __init__(self, addresses: Sequence[str], load: LoadTokenizer = load_tokenizer) -> None:
-        self._addresses = addresses
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        dialer: Dialer = CLEARTEXT,
+        *,
+        load: LoadTokenizer = load_tokenizer,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self._membership = Membership(addresses, dialer, resolve, self._admit, self._changed)
         self._load = load
         self._models: dict[str, Model] = {}
         self._balancer: Balancer[Worker] = Balancer()
         self._admitting = asyncio.Lock()
-        self.workers: Sequence[Worker] = ()
         self.retries = RetryBudget(lambda: sum(worker.places for worker in self.workers))
         self.on_change: Callable[[], None] = lambda: None  # a worker has come or gone
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[None]:
         """Follows every worker for as long as the context lasts."""
-        self.workers = tuple(Worker(address, self._changed) for address in self._addresses)
-        following = [asyncio.create_task(worker.follow(self._admit)) for worker in self.workers]
-        try:
+        async with self._membership.followed():
             yield
-        finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
-            await asyncio.gather(*(worker.close() for worker in self.workers))
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        return self._membership.workers
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -94,6 +103,7 @@ class Pool:
             yield
 
     def _changed(self) -> None:
+        self._balancer.keep(self.workers)
         for model_id in self._models:
             if infos := self._infos(model_id):
                 self._models[model_id] = self._models[model_id].bounded_by(infos)

@@ -17,10 +17,7 @@ STATS_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker at one moment; no `stats` if it did not tell them in time, no `info` until it has first told it.
-
-    `number` is its place among the addresses that the router was given.
-    """
+    """One worker at one moment; no `stats` if it did not tell them in time, no `info` until it has first told it."""
 
     number: int
     address: str
@@ -39,8 +36,15 @@ async def take_snapshots(workers: Sequence[Worker], seconds: float = STATS_SECON
     """Of all `workers`, in their order; takes no longer than `seconds`, whatever they do."""
     answers = await asyncio.gather(*(_stats(worker, seconds) for worker in workers))
     return [
-        WorkerSnapshot(number, worker.address, worker.state, worker.info, stats, worker.breaker.is_open)
-        for number, (worker, stats) in enumerate(zip(workers, answers, strict=True))
+        WorkerSnapshot(
+            number=worker.number,
+            address=worker.address,
+            state=worker.state,
+            info=worker.info,
+            stats=stats,
+            breaker_open=worker.breaker.is_open,
+        )
+        for worker, stats in zip(workers, answers, strict=True)
     ]
 
 
@@ -49,6 +53,8 @@ async def _stats(worker: Worker, seconds: float) -> GetStatsResponse | None:
         return None
     try:
         return await worker.stats(seconds)
+    except grpc.aio.UsageError:  # it has left since it was asked for
+        return None
     except grpc.aio.AioRpcError as error:
         log.debug("no stats", address=worker.address, code=error.code().name, details=error.details())
         return None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import grpc
@@ -14,8 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from router.errors import RouterError
 from router.workers.breaker import Breaker, Clock
+from router.workers.line import Line
 from router.workers.updates import Updates, status_of
-from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from textdiffusion.rpc import SERVICE_NAME
 from textdiffusion.v1.textdiffusion_pb2 import (
     GenerateRequest,
     GetInfoRequest,
@@ -33,7 +35,8 @@ log = structlog.get_logger(__name__)
 INFO_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 REFUSED_SECONDS = 5.0
-
+MOST_SECONDS_TO_FINISH: Final = 86400.0  # no request may take longer
+NEVER_CONNECTED: Final = "not connected yet"
 
 # What is the worker's fault, and neither the request's nor that of a client who left.
 FAULTS: Final = (
@@ -54,20 +57,28 @@ class WorkerState(Enum):
     REFUSED = "refused"
 
 
+LEVELS: Final = MappingProxyType({WorkerState.REFUSED: logging.ERROR, WorkerState.UNREACHABLE: logging.WARNING})
+
+
 class Worker:
     def __init__(
-        self, address: str, on_change: Callable[[], None] = lambda: None, clock: Clock = time.monotonic
+        self,
+        line: Line,
+        number: int = 0,
+        on_change: Callable[[], None] = lambda: None,
+        clock: Clock = time.monotonic,
     ) -> None:
-        """`on_change` is called whenever its state has changed."""
-        self.address = address
-        self._on_change = on_change
+        """`number` is what the metrics call it; `on_change` is called whenever its state has changed."""
+        self.address = line.address
+        self.number = number
         self.breaker = Breaker(clock)
         self.state = WorkerState.UNREACHABLE
-        self._reason = "not connected yet"
         self.info: GetInfoResponse | None = None
-        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._reason = NEVER_CONNECTED
+        self._on_change = on_change
+        self._line = line
+        self._stub: TextGenerationServiceAsyncStub = TextGenerationServiceStub(line.channel)
+        self._health = health_pb2_grpc.HealthStub(line.channel)
 
     @property
     def reason(self) -> str:
@@ -90,15 +101,24 @@ class Worker:
         while True:
             try:
                 await self._watch(admit)
-                self._become(WorkerState.UNREACHABLE, "the worker ended the health watch")
+                self.lose("the worker ended the health watch")
             except grpc.aio.AioRpcError as error:
-                self._become(WorkerState.UNREACHABLE, f"{error.code().name}: {error.details()}")
+                self.lose(self._line.explain(error))
             except WorkerRefusedError as error:
                 self._become(WorkerState.REFUSED, str(error))
             await asyncio.sleep(REFUSED_SECONDS if self.state is WorkerState.REFUSED else RETRY_SECONDS)
 
+    def lose(self, reason: str) -> None:
+        """There is no way to it."""
+        self._become(WorkerState.UNREACHABLE, reason)
+
+    async def finish(self) -> None:
+        """Takes no more calls, and returns when those that it has are over."""
+        await self._line.channel.close(MOST_SECONDS_TO_FINISH)
+
     async def close(self) -> None:
-        await self._channel.close()
+        """Ends what calls it has."""
+        await self._line.channel.close()
 
     @contextmanager
     def judged(self) -> Iterator[None]:
@@ -129,8 +149,7 @@ class Worker:
         return await self._stub.GetStats(GetStatsRequest(), timeout=seconds)
 
     async def _watch(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> None:
-        # Without `wait_for_ready` a worker that starts later than the router costs a failed call per retry.
-        call = self._health.Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME), wait_for_ready=True)
+        call = self._health.Watch(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
         try:
             async for reply in call:
                 if reply.status == health_pb2.HealthCheckResponse.SERVING:
@@ -145,11 +164,17 @@ class Worker:
     def _become(self, state: WorkerState, reason: str = "") -> None:
         if (state, reason) == (self.state, self._reason):
             return
+        # A worker may be unreachable now for one reason and now for another, and nobody wants to read each of them.
+        is_news = state is not WorkerState.UNREACHABLE or state is not self.state or self._reason == NEVER_CONNECTED
         self.state, self._reason = state, reason
         if state is WorkerState.SERVING:
             self.breaker.reset()
-        level = {WorkerState.REFUSED: logging.ERROR, WorkerState.UNREACHABLE: logging.WARNING}.get(state, logging.INFO)
-        facts = {"model": self.info.model_id if self.info else "", "reason": reason}
-        told = {name: fact for name, fact in facts.items() if fact}
         self._on_change()
-        log.log(level, "worker", address=self.address, state=state.value, **told)
+        if is_news:
+            self._log()
+
+    def _log(self) -> None:
+        level = LEVELS.get(self.state, logging.INFO)
+        facts = {"model": self.info.model_id if self.info else "", "reason": self._reason}
+        told = {name: fact for name, fact in facts.items() if fact}
+        log.log(level, "worker", address=self.address, state=self.state.value, **told)

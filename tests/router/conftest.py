@@ -17,6 +17,8 @@ from router.app import build_app
 from router.http.connection import Runner
 from router.services import SERVICES, Services
 from router.text.tokenizer import ChatTokenizer, load_tokenizer
+from router.workers.line import Dialer
+from router.workers.names import Resolve, resolve
 from router.workers.pool import Pool
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, Script, info_for, running
@@ -134,10 +136,14 @@ async def start_router() -> AsyncIterator[StartRouter]:
             *addresses: str,
             keep_alive_seconds: float = 15,
             tracing: Tracing = NO_TRACING,
+            dialer: Dialer | None = None,
+            resolve: Resolve = resolve,
             wait: bool = True,
             **settings: Any,
         ) -> Any:
-            router = await stack.enter_async_context(_router(addresses, keep_alive_seconds, tracing, settings))
+            configured = RouterSettings(port=0, workers=addresses, **settings)
+            pool = Pool(addresses, dialer or Dialer.from_settings(configured), resolve=resolve)
+            router = await stack.enter_async_context(_router(configured, pool, keep_alive_seconds, tracing))
             if wait:
                 await eventually(lambda: router.services.ready)
             return router
@@ -152,10 +158,9 @@ async def router(worker: FakeWorker, start_router: StartRouter) -> RunningRouter
 
 @asynccontextmanager
 async def _router(
-    addresses: tuple[str, ...], keep_alive_seconds: float, tracing: Tracing, settings: dict[str, Any]
+    settings: RouterSettings, pool: Pool, keep_alive_seconds: float, tracing: Tracing
 ) -> AsyncIterator[RunningRouter]:
-    configured = RouterSettings(port=0, workers=addresses, **settings)
-    app = build_app(configured, Pool(addresses), tracing=tracing, keep_alive_seconds=keep_alive_seconds)
+    app = build_app(settings, pool, tracing=tracing, keep_alive_seconds=keep_alive_seconds)
     runner = Runner(app, drain_seconds=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

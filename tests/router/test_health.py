@@ -66,12 +66,13 @@ async def test_health_says_why_a_worker_does_not_serve(
 ) -> None:
     async with running(make_worker(), serving=False) as loading:
         router = await start_router(loading.address, "127.0.0.1:1", wait=False)
-        await eventually(lambda: router.services.pool.workers[0].state.value == "not serving")
+        workers = router.services.pool.workers
+        await eventually(lambda: workers[0].state.value == "not serving" and "yet" not in workers[1].reason)
         _, body = await router.get("/health")
     told = [(one["address"], one["model"], one["state"], one["reason"]) for one in body["workers"]]
     assert told == [
         (loading.address, None, "not serving", "it says that it is not serving"),
-        ("127.0.0.1:1", None, "unreachable", "not connected yet"),
+        ("127.0.0.1:1", None, "unreachable", "cannot connect: Connection refused"),
     ]
 
 

@@ -91,6 +91,24 @@ async def test_without_a_key_other_machines_are_not_served(start: Start) -> None
     assert all(way_out in errors for way_out in ("TDI_ROUTER__API_KEYS", "api_keys_file", "allow_anonymous"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--workers=10.0.0.1:50051"], "allow_plaintext_workers"),
+        (["--workers=::1:50051"], "[::1]:50051"),
+        (["--workers-ca-file=missing.pem"], "missing.pem: cannot be read"),
+        (["--workers-ca-file=pyproject.toml"], "has no certificates"),
+        (["--workers-key-file=missing.pem"], "go together"),
+    ],
+)
+async def test_workers_that_cannot_be_spoken_to_are_one_sentence_and_exit_code_1(
+    start: Start, arguments: list[str], said: str
+) -> None:
+    code, errors = await ended(await start("--port=0", *arguments))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert said in errors
+
+
 async def test_a_file_of_keys_that_everyone_can_read_is_warned_about(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     file.write_text('alice = "sk-alice"')

@@ -29,6 +29,18 @@ def test_equals_take_turns() -> None:
     assert [balancer.choose("abc") for _ in range(6)] == list("abcabc")
 
 
+def test_of_those_who_have_left_only_what_they_still_have_to_do_is_known() -> None:
+    balancer = Balancer[str]()
+    with leased(balancer, "a", 10):
+        with leased(balancer, "b", 10):
+            balancer.keep("c")
+            assert [*map(balancer.outstanding, "ab")] == [10, 10]
+        balancer.keep("c")
+        assert balancer._outstanding == {"a": 10}
+    balancer.keep("c")
+    assert (balancer._outstanding, balancer._last_turn) == ({}, {})
+
+
 @given(st.lists(st.integers(1, 1000), max_size=30))
 def test_work_that_is_over_counts_no_more(sizes: list[int]) -> None:
     balancer = Balancer[str]()
