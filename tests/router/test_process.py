@@ -95,10 +95,7 @@ async def test_without_a_key_other_machines_are_not_served(start: Start) -> None
     ("arguments", "said"),
     [
         (["--workers=10.0.0.1:50051"], "allow_plaintext_workers"),
-        (["--workers=::1:50051"], "[::1]:50051"),
         (["--workers-ca-file=missing.pem"], "missing.pem: cannot be read"),
-        (["--workers-ca-file=pyproject.toml"], "has no certificates"),
-        (["--workers-key-file=missing.pem"], "go together"),
     ],
 )
 async def test_workers_that_cannot_be_spoken_to_are_one_sentence_and_exit_code_1(
