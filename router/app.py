@@ -29,6 +29,7 @@ def build_app(
     *,
     tracing: Tracing = NO_TRACING,
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    status_path: str | None = None,
 ) -> web.Application:
     """The application; it follows the pool's workers from its start to its end."""
     middlewares = [measure, identify_and_log, trace, answer_errors, authenticate, limit_requests]
@@ -43,6 +44,7 @@ def build_app(
         metrics=Metrics(lambda: _queue_states(queues, pool)),
         tracing=tracing,
         keep_alive_seconds=keep_alive_seconds,
+        status_path=status_path,
     )
     app.add_routes(
         [

@@ -23,6 +23,7 @@ class Services:
     metrics: Metrics
     tracing: Tracing = NO_TRACING
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    status_path: str | None = None  # of the socket on which the launcher tells of itself
     draining: bool = False
 
     @property

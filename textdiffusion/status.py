@@ -20,7 +20,7 @@ class ProcessStatus(TypedDict):
     """One process of the stack."""
 
     name: Annotated[str, Field(description="as in the log")]
-    role: Literal["router", "worker"]
+    role: Annotated[Literal["router", "worker"], Field(description="what it is for")]
     model: Annotated[str | None, Field(description="what a worker serves")]
     device: Annotated[str | None, Field(description="what a worker runs on, as configured or found")]
     address: Annotated[str, Field(description="where it listens")]
@@ -38,16 +38,16 @@ class Reload(TypedDict):
     """What became of the last change of the configuration."""
 
     at: Annotated[str, Field(description="when, in ISO 8601")]
-    outcome: Literal["applied", "rejected", "failed"]
+    outcome: Annotated[Literal["applied", "rejected", "failed"], Field(description="what the launcher made of it")]
     problems: Annotated[list[str], Field(description="why it was rejected or failed")]
 
 
 class LauncherStatus(TypedDict):
     """The launcher and all that it runs."""
 
-    state: Literal["starting", "serving", "reloading", "stopping"]
-    pid: int
-    version: str
-    uptime_seconds: float
+    state: Annotated[Literal["starting", "serving", "reloading", "stopping"], Field(description="what it is doing")]
+    pid: Annotated[int, Field(description="its own")]
+    version: Annotated[str, Field(description="of the server, as `GET /version` tells that of the router")]
+    uptime_seconds: Annotated[float, Field(description="since it was started")]
     reload: Annotated[Reload | None, Field(description="the last one; null if there was none")]
     processes: list[ProcessStatus]

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from router.http.keys import is_stranger
+from router.http.keys import is_launcher, is_stranger
+from router.launcher_status import launcher_status
 from router.schema.health import Health, HealthModel, HealthWorker, Live, NotReady, Ready
 from router.services import SERVICES, Services
 from router.workers.worker import Worker
+from textdiffusion.status import LauncherStatus
 
 
 async def live(_: web.Request) -> web.Response:
@@ -33,13 +35,15 @@ async def ready(request: web.Request) -> web.Response:
 async def details(request: web.Request) -> web.Response:
     """Always 200; scripts and the launcher poll it."""
     services = request.app[SERVICES]
-    shown = [] if is_stranger(request) else services.pool.workers
+    stranger = is_stranger(request)
+    shown = [] if stranger else services.pool.workers
     answer: Health = {
         "status": "ready" if services.ready else "not ready",
         "reason": None if services.ready else _why_not(services),
         "requests": {"running": services.queues.running, "waiting": services.queues.waiting},
         "models": _models(services, shown),
         "workers": _workers(services, shown),
+        "launcher": None if stranger else await _launcher(request),
     }
     return web.json_response(answer)
 
@@ -62,6 +66,12 @@ def _models(services: Services, shown: Sequence[Worker]) -> list[HealthModel]:
         }
         for model in services.pool.models.values()
     ]
+
+
+async def _launcher(request: web.Request) -> LauncherStatus | None:
+    """The launcher itself is told nothing of it: what it says may depend on the answer that it waits for."""
+    path = request.app[SERVICES].status_path
+    return None if path is None or is_launcher(request) else await launcher_status(path)
 
 
 def _workers(services: Services, shown: Sequence[Worker]) -> list[HealthWorker]:

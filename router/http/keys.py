@@ -63,13 +63,18 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
 def is_stranger(request: web.Request) -> bool:
     """Whether there are keys and whoever asks has none, and is not on this machine, as the launcher is."""
     keys = request.app[API_KEYS]
-    if not keys or _is_from_here(request):
+    if not keys or is_launcher(request) or _is_from_here(request):
         return False
     try:
         keys.name_of(request.headers.get("Authorization"))
     except InvalidApiKeyError:
         return True
     return False
+
+
+def is_launcher(request: web.Request) -> bool:
+    """Nobody else can reach the socket on which it asks; its name is a path, and no pair of host and port."""
+    return isinstance(request.get_extra_info("sockname"), str)
 
 
 def warn_if_all_can_read(path: Path) -> None:

@@ -119,4 +119,5 @@ HEALTH: Final = {
             "outstanding_positions": 145,
         }
     ],
+    "launcher": None,
 }

@@ -208,7 +208,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path="/health",
         summary="Who serves what",
         description="For people and scripts; probes ask the two below. Where there are keys, whoever has none, and "
-        "asks from another machine or through a proxy, is not told of workers.",
+        "asks from another machine or through a proxy, is not told of workers and processes.",
         answers={200: Answer("Always, whether ready or not.", Health, example=HEALTH)},
     ),
     Operation(

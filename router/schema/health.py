@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from textdiffusion.status import LauncherStatus
+
 WorkerState = Literal["unreachable", "not serving", "serving", "refused"]
 
 
@@ -58,4 +60,8 @@ class Health(TypedDict):
     models: Annotated[list[HealthModel], Field(description="that workers serve or served, in the order they came")]
     workers: Annotated[
         list[HealthWorker], Field(description="in the order in which the router was given them; none for strangers")
+    ]
+    launcher: Annotated[
+        LauncherStatus | None,
+        Field(description="what the launcher says; null if there is none or it does not answer, and for strangers"),
     ]

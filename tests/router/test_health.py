@@ -106,6 +106,7 @@ async def test_health_tells_strangers_of_models_and_not_of_workers(
             "requests": {"running": 0, "waiting": 0},
             "models": [{"id": "fake", "ready": True, "workers": []}],
             "workers": [],
+            "launcher": None,
         },
     )
 
