@@ -1,11 +1,14 @@
 """`python -m router`: serves OpenAI's API over the workers it is given."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from router.server import CannotListenError, serve
+from router.inherited import Inherited
+from router.listening import CannotListenError
+from router.server import serve
 from textdiffusion.configuration import RootSettings, exit_with, main_settings
 from textdiffusion.lifeline import follow_parent
 from textdiffusion.logs import configure_logging
@@ -27,7 +30,7 @@ def main() -> None:
     tracing = configure_tracing(settings.tracing, "router")
     follow_parent()
     try:
-        _run(serve(settings.router, tracing))
+        _run(serve(settings.router, tracing, Inherited.from_environment(os.environ)))
     except CannotListenError as error:
         exit_with([str(error)])
     finally:

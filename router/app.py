@@ -10,6 +10,7 @@ from aiohttp import web
 from router.admission import Admission, Queues
 from router.endpoints import chat, completions, documentation, health, metrics, models, stats, tokens, version
 from router.http.keys import API_KEYS, ApiKeys, authenticate
+from router.http.leaving import UNFINISHED, Unfinished, end_in_words, part_from_clients
 from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_limits
 from router.http.measure import measure
 from router.http.middleware import answer_errors, echo_request_id, identify_and_log
@@ -32,8 +33,9 @@ def build_app(
     status_path: str | None = None,
 ) -> web.Application:
     """The application; it follows the pool's workers from its start to its end."""
-    middlewares = [measure, identify_and_log, trace, answer_errors, authenticate, limit_requests]
+    middlewares = [measure, identify_and_log, trace, answer_errors, end_in_words, authenticate, limit_requests]
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
+    app[UNFINISHED] = Unfinished()
     app[API_KEYS] = ApiKeys(settings.digests)
     app[RATE_LIMITS] = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
     queues = _queues(settings, pool)
@@ -64,7 +66,7 @@ def build_app(
             web.get("/health/ready", health.ready),
         ]
     )
-    app.on_response_prepare.extend([echo_request_id, tell_limits])
+    app.on_response_prepare.extend([echo_request_id, tell_limits, part_from_clients])
     app.cleanup_ctx.append(_pool_connected)
     return app
 

@@ -7,15 +7,17 @@ From another thread readiness can be read at any time; liveness is whether the e
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from socket import socket
 from typing import Final
 
 from aiohttp import web
 
 from router.endpoints import health
 from router.http.middleware import answer_errors, identify_and_log
+from router.listening import listen
 from router.services import SERVICES, Services
 from textdiffusion.tasks import cancelled
 
@@ -44,10 +46,15 @@ class Heartbeat:
 
 
 @asynccontextmanager
-async def probes(services: Services, host: str, port: int) -> AsyncIterator[int]:
-    """Answers on a port, which it gives, for as long as the context lasts. Raises `OSError` if it cannot listen."""
+async def probes(
+    services: Services, host: str, port: int, sockets: Sequence[socket] = ()
+) -> AsyncIterator[tuple[str, int]]:
+    """Answers for as long as the context lasts, at an address that it gives. Raises `OSError` if it cannot listen.
+
+    `sockets`, which listen already, take the place of `host` and `port`.
+    """
     heartbeat = Heartbeat()
-    listener = Listener(build_probes(services, heartbeat), host, port)
+    listener = Listener(build_probes(services, heartbeat), host, port, sockets)
     beating = asyncio.create_task(heartbeat.beat())
     try:
         yield await listener.start()
@@ -71,17 +78,18 @@ def build_probes(services: Services, heartbeat: Heartbeat) -> web.Application:
 class Listener:
     """Serves an application from a thread with an event loop of its own."""
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+    def __init__(self, app: web.Application, host: str, port: int, sockets: Sequence[socket] = ()) -> None:
         self._app = app
         self._host = host
         self._port = port
-        self._listening: Future[int] = Future()
+        self._sockets = sockets
+        self._listening: Future[tuple[str, int]] = Future()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
 
-    async def start(self) -> int:
-        """The port. Raises `OSError` if it cannot be listened on."""
+    async def start(self) -> tuple[str, int]:
+        """Host and port. Raises `OSError` if it cannot be listened on."""
         self._thread.start()
         return await asyncio.wrap_future(self._listening)
 
@@ -97,11 +105,11 @@ class Listener:
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            address = await listen(runner, self._host, self._port, self._sockets)
         except OSError as error:
             self._listening.set_exception(error)
         else:
-            self._listening.set_result(runner.addresses[0][1])
+            self._listening.set_result(address)
             await self._over.wait()
         finally:
             await runner.cleanup()

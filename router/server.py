@@ -1,8 +1,10 @@
 """Runs the router from its first signal handler to its last byte."""
 
+import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+import signal
+from contextlib import AsyncExitStack
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -10,60 +12,94 @@ from aiohttp import web
 from router.app import build_app
 from router.http.connection import Runner
 from router.http.keys import warn_if_all_can_read
+from router.inherited import NOTHING, Inherited
+from router.listening import listen, told, url_of
 from router.probes import probes
-from router.services import SERVICES, Services
+from router.services import SERVICES, SHUTTING_DOWN, Services
 from router.workers.line import Dialer
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
+from textdiffusion.tasks import either
 from textdiffusion.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
+HEARING_SECONDS: Final = 5.0  # for workers to be heard of before connections are accepted that can wait
+IDLE_SECONDS: Final = 10.0  # for clients to use, or leave, the connections to a router that another has relieved
+TAKEN_OVER: Final = "another router has taken over"
 
-class CannotListenError(Exception):
-    """The address cannot be listened on; says why in a sentence."""
 
+async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING, inherited: Inherited = NOTHING) -> None:
+    """Serves until SIGTERM or SIGINT, or until SIGUSR1 says that another router has taken over the port.
 
-async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING) -> None:
-    """Serves until SIGTERM or SIGINT; a second signal ends the process at once. Raises `CannotListenError`."""
-    signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
+    A second signal to stop ends the process at once. Raises `CannotListenError`.
+    """
+    stop, taken_over = StopSignals.installed(lambda: os._exit(EXIT_FORCED)).asked, _takeover_signal()
     if settings.api_keys_file:
         warn_if_all_can_read(settings.api_keys_file)
-    app = build_app(settings, Pool(settings.workers, Dialer.from_settings(settings)), tracing=tracing)
+    pool = Pool(settings.workers, Dialer.from_settings(settings))
+    app = build_app(settings, pool, tracing=tracing, status_path=inherited.status_path)
+    services = app[SERVICES]
     runner = Runner(app, settings.drain_seconds)
     await runner.setup()
     async with AsyncExitStack() as stack:
-        if settings.probe_port is not None:
-            await _listen_for_probes(stack, app[SERVICES], settings.host, settings.probe_port)
-        stack.push_async_callback(runner.cleanup)  # stops accepting, waits for running requests, lets the workers go
-        await _listen(runner, settings)
-        await signals.asked.wait()
-        log.info("draining", running=app[SERVICES].queues.running, seconds=settings.drain_seconds)
-        app[SERVICES].draining = True
-    log.info("stopped")
+        stack.callback(log.info, "stopped")
+        probing = await stack.enter_async_context(AsyncExitStack())
+        stack.push_async_callback(runner.cleanup)  # has running requests finished, lets the workers go
+        if inherited.sockets:
+            await either(stop.wait(), services.pool.heard_of_all(HEARING_SECONDS))
+        if stop.is_set():
+            return
+        await _listen_for_probes(probing, services, settings, inherited)
+        await _listen(runner, settings, inherited)
+        await either(stop.wait(), taken_over.wait())
+        if taken_over.is_set():
+            await probing.aclose()  # first, as its answers are about the port, and not about this router
+            await _be_relieved(runner, services, settings, stop)
+        else:
+            await _settle(services, settings.settle_seconds, taken_over)
+        log.info("draining", running=services.queues.running, seconds=settings.drain_seconds)
 
 
-async def _listen(runner: web.AppRunner, settings: RouterSettings) -> None:
-    with _told(settings.host, settings.port):
-        await web.TCPSite(runner, settings.host, settings.port).start()
-    log.info("listening", url=_url(*runner.addresses[0][:2]))
+def _takeover_signal() -> asyncio.Event:
+    taken_over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, taken_over.set)
+    return taken_over
 
 
-async def _listen_for_probes(stack: AsyncExitStack, services: Services, host: str, port: int) -> None:
-    with _told(host, port):
-        port = await stack.enter_async_context(probes(services, host, port))
-    log.info("listening for probes", url=_url(host, port))
+async def _listen(runner: Runner, settings: RouterSettings, inherited: Inherited) -> None:
+    """On the control socket last: whoever gets an answer there knows that the port is accepted on."""
+    with told(f"{settings.host}:{settings.port}"):
+        address = await listen(runner, settings.host, settings.port, inherited.sockets)
+    log.info("listening", url=url_of(*address))
+    if inherited.control_path:
+        with told(inherited.control_path):
+            await web.UnixSite(runner, inherited.control_path).start()
 
 
-@contextmanager
-def _told(host: str, port: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise CannotListenError(f"cannot listen on {host}:{port}: {reason}") from error
+async def _listen_for_probes(
+    probing: AsyncExitStack, services: Services, settings: RouterSettings, inherited: Inherited
+) -> None:
+    if settings.probe_port is None and not inherited.probe_sockets:
+        return
+    port = settings.probe_port or 0
+    with told(f"{settings.host}:{port}"):
+        address = await probing.enter_async_context(probes(services, settings.host, port, inherited.probe_sockets))
+    log.info("listening for probes", url=url_of(*address))
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+async def _be_relieved(runner: Runner, services: Services, settings: RouterSettings, stop: asyncio.Event) -> None:
+    """Serves those who are connected, until they have moved over to the other router or their time is up."""
+    services.leaving = TAKEN_OVER
+    await runner.stop_accepting()
+    log.info("relieved", connections=runner.connections, seconds=settings.drain_seconds)
+    await either(stop.wait(), runner.left_alone(IDLE_SECONDS), asyncio.sleep(settings.drain_seconds))
+
+
+async def _settle(services: Services, seconds: float, taken_over: asyncio.Event) -> None:
+    """Serves as ever, and says that it will not for long; that is of no use once another router has the port."""
+    services.leaving = SHUTTING_DOWN
+    if seconds:
+        log.info("settling", seconds=seconds)
+        await either(taken_over.wait(), asyncio.sleep(seconds))

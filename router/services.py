@@ -13,6 +13,7 @@ from textdiffusion.settings import RouterSettings
 from textdiffusion.tracing import NO_TRACING, Tracing
 
 KEEP_ALIVE_SECONDS = 15.0
+SHUTTING_DOWN = "the router is shutting down"
 
 
 @dataclass(slots=True)
@@ -24,11 +25,12 @@ class Services:
     tracing: Tracing = NO_TRACING
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS
     status_path: str | None = None  # of the socket on which the launcher tells of itself
-    draining: bool = False
+    leaving: str = ""  # why nobody should send more; who does is served nevertheless
+    draining: bool = False  # more is refused
 
     @property
     def ready(self) -> bool:
-        return not self.draining and self.pool.ready
+        return not (self.leaving or self.draining) and self.pool.ready
 
 
 SERVICES = web.AppKey("services", Services)

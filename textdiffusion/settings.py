@@ -131,6 +131,13 @@ class RouterSettings(Section):
         30, gt=0, le=86400, description="longest wait; who would have to wait longer is refused at once"
     )
     request_timeout_seconds: float = Field(600, gt=0, le=86400, description="longest time that a request may take")
+    settle_seconds: float = Field(
+        0,
+        ge=0,
+        le=600,
+        description="time before that in which it says that it is not ready and still takes requests, "
+        "so that load balancers notice",
+    )
     drain_seconds: float = Field(30, gt=0, le=3600, description="time that running requests get when the router stops")
     api_keys: ApiKeys = Field({}, description="names and keys of those who may send requests")
     api_keys_file: FilePath | None = Field(

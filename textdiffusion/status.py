@@ -9,6 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 SOCKETS: Final = "TDI_SOCKETS"  # numbers of inherited file descriptors that listen already: "7,8"
+PROBE_SOCKETS: Final = "TDI_PROBE_SOCKETS"  # the same for the port of probes
 CONTROL: Final = "TDI_CONTROL"  # path of the unix socket on which the launcher, and nobody else, asks the router
 STATUS: Final = "TDI_STATUS"  # path of the unix socket on which the launcher answers GET /status
 STATUS_PATH: Final = "/status"

@@ -1,10 +1,12 @@
 """Tasks that belong together and end together; Python 3.10 has no `asyncio.TaskGroup`."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+LOOK_SECONDS: Final = 0.02
 
 
 async def together(*work: Coroutine[Any, Any, T]) -> list[T]:
@@ -28,3 +30,23 @@ async def cancelled(*tasks: "asyncio.Future[Any]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def either(*work: Coroutine[Any, Any, Any]) -> None:
+    """Returns as soon as one of them is done, and cancels the others."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await first_of(*tasks)
+    finally:
+        await cancelled(*tasks)
+
+
+async def holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether it comes true in so many seconds; for what tells nobody when it changes."""
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + seconds
+    while not condition():
+        if clock() >= give_up:
+            return False
+        await asyncio.sleep(LOOK_SECONDS)
+    return True

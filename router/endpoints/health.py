@@ -13,7 +13,7 @@ from aiohttp import web
 from router.http.keys import is_launcher, is_stranger
 from router.launcher_status import launcher_status
 from router.schema.health import Health, HealthModel, HealthWorker, Live, NotReady, Ready
-from router.services import SERVICES, Services
+from router.services import SERVICES, SHUTTING_DOWN, Services
 from router.workers.worker import Worker
 from textdiffusion.status import LauncherStatus
 
@@ -49,8 +49,10 @@ async def details(request: web.Request) -> web.Response:
 
 
 def _why_not(services: Services) -> str:
+    if services.leaving:
+        return services.leaving
     if services.draining:
-        return "the router is shutting down"
+        return SHUTTING_DOWN
     if not services.pool.workers:
         return "the router was given no workers"
     states = Counter(worker.state.value for worker in services.pool.workers)

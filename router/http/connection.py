@@ -5,6 +5,7 @@ traceback in the log for any stranger to fill it with.
 """
 
 import asyncio
+import math
 from typing import Any
 
 import structlog
@@ -14,10 +15,12 @@ from aiohttp.http_exceptions import ContentEncodingError, InvalidURLError, LineT
 
 from router.errors import InvalidHttpError, RouterError, UnsupportedMediaTypeError
 from router.http.body import ENCODINGS_SENTENCE
+from router.http.leaving import LAST_WORDS_SECONDS, UNFINISHED
 from router.http.measure import count_refused
 from router.http.middleware import REQUEST_ID_HEADER, error_response, from_http, new_request_id
 from router.metrics import Metrics
 from router.services import SERVICES
+from textdiffusion.tasks import holds_within
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +31,12 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: "Server", metrics: Metrics) -> None:
         super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
         self._metrics = metrics
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a request to answer, or an answer to send; else it waits for the next request."""
+        waits = self._waiter is not None and not self._waiter.done() and not self._messages
+        return not waits or (self.transport is not None and self.transport.get_write_buffer_size() > 0)
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -67,15 +76,55 @@ class Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._metrics)
 
+    @property
+    def busy(self) -> bool:
+        """Whether any connection is."""
+        return any(isinstance(one, Connection) and one.busy for one in self.connections)
+
 
 class Runner(web.AppRunner):
-    __slots__ = ()
+    """Serves an application; `cleanup` ends that in the order in which nobody loses a reply."""
+
+    __slots__ = ("_drain_seconds",)
 
     def __init__(self, app: web.Application, drain_seconds: float) -> None:
-        super().__init__(app, shutdown_timeout=drain_seconds)
+        super().__init__(app, shutdown_timeout=LAST_WORDS_SECONDS)
+        self._drain_seconds = drain_seconds
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.connections) if self.server else 0
+
+    async def stop_accepting(self) -> None:
+        """On the port, that is: on the control socket the launcher may go on asking how it goes."""
+        for site in self.sites:
+            if not isinstance(site, web.UnixSite):
+                await site.stop()
+
+    async def left_alone(self, seconds: float) -> None:
+        """Returns once there is no connection or, after so many seconds, none that has a request."""
+        if not await holds_within(seconds, lambda: not self.connections):
+            await holds_within(math.inf, lambda: not self._busy)
+
+    async def cleanup(self) -> None:
+        """Stops accepting and refuses what still comes, while requests that run have `drain_seconds` to be answered.
+
+        Left to itself, aiohttp would close connections on which requests may be on their way, and cut off the replies
+        that are not there in time.
+        """
+        await self.stop_accepting()
+        self.app[SERVICES].draining = True
+        if not await holds_within(self._drain_seconds, lambda: not self._busy):
+            self.app[UNFINISHED].end()
+            await holds_within(LAST_WORDS_SECONDS, lambda: not self._busy)
+        await super().cleanup()
 
     async def _make_server(self) -> web.Server:
         return Server(await super()._make_server(), self.app[SERVICES].metrics)
+
+    @property
+    def _busy(self) -> bool:
+        return isinstance(self.server, Server) and self.server.busy
 
 
 def _from_parser(error: HttpProcessingError) -> RouterError:

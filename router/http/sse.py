@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -21,6 +21,7 @@ PING: Final = b": ping\n\n"
 MOST_UNSENT: Final = 64 * 1024  # bytes beyond which senders wait
 STALL_SECONDS: Final = 60.0
 STALLED: Final = "reader_stalled"
+DONE: Final = b"data: [DONE]\n\n"
 
 
 def json_text(value: Any) -> str:
@@ -59,7 +60,7 @@ class EventStream:
             if not self._writing:
                 await self._response.prepare(self._request)
                 self._writing = asyncio.create_task(self._write())
-        self._add(_encoded(events))
+        self._add(encoded(*events))
         await self._room.wait()
         if self._writing.done():
             await self._writing
@@ -68,7 +69,7 @@ class EventStream:
         """The last events, and the word that they are the last; returns when all of it is on its way."""
         await self.send(*events)
         self._ended = True
-        self._add(b"data: [DONE]\n\n")
+        self._add(DONE)
         if self._writing:
             await self._writing
         return self._response
@@ -122,5 +123,5 @@ def abandon(request: web.Request) -> None:
         request.transport.abort()  # closing would wait for the reader
 
 
-def _encoded(events: Sequence[Mapping[str, Any]]) -> bytes:
+def encoded(*events: Mapping[str, Any]) -> bytes:
     return "".join(f"data: {json_text(event)}\n\n" for event in events).encode()

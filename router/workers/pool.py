@@ -16,6 +16,7 @@ from router.workers.membership import Membership
 from router.workers.model import Model
 from router.workers.names import Resolve, resolve
 from router.workers.worker import Worker, WorkerRefusedError, WorkerState
+from textdiffusion.tasks import holds_within
 from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
 
 CLEARTEXT: Final = Dialer()
@@ -57,6 +58,10 @@ class Pool:
     @property
     def ready(self) -> bool:
         return any(worker.state is WorkerState.SERVING for worker in self.workers)
+
+    async def heard_of_all(self, seconds: float) -> None:
+        """Returns once every worker has been heard of, be it that it does not answer, or after so many seconds."""
+        await holds_within(seconds, lambda: all(worker.heard_of for worker in self.workers))
 
     def model(self, name: str) -> Model:
         """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it."""

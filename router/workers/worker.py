@@ -92,6 +92,11 @@ class Worker:
         """How many requests it runs at once; one, if it does not say."""
         return max(self.info.max_concurrent_requests, 1) if self.info else 0
 
+    @property
+    def heard_of(self) -> bool:
+        """Whether it has said anything, or does not answer."""
+        return self._reason != NEVER_CONNECTED or self._line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+
     def may_serve(self, model_id: str) -> bool:
         """Whether this worker says that it serves the model, or has not said yet what it serves."""
         return self.info is None or self.info.model_id == model_id

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -144,3 +145,20 @@ async def test_the_model_of_a_refused_worker_is_not_called_unknown(make_worker: 
         await eventually(lambda: states(router) == ["serving", "refused"])
         assert (await router.post({**ASK, "model": "refused"}))[0] == 503
         assert (await router.post({**ASK, "model": "never"}))[0] == 404
+
+
+async def test_whoever_waits_for_workers_hears_of_those_too_that_do_not_answer(
+    make_worker: MakeWorker, start_router: Any
+) -> None:
+    async with running(make_worker()) as good, running(make_worker(), serving=False) as loading:
+        router = await start_router(good.address, loading.address, "127.0.0.1:1", wait=False)
+        await asyncio.wait_for(router.services.pool.heard_of_all(600), 30)
+        assert states(router) == ["serving", "not serving", "unreachable"]
+
+
+async def test_nobody_waits_for_ever_for_a_worker_that_says_nothing(start_router: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        host, port = mute.getsockname()
+        router = await start_router(f"{host}:{port}", wait=False)
+        await asyncio.wait_for(router.services.pool.heard_of_all(0.05), 30)
+        assert not router.services.pool.workers[0].heard_of
