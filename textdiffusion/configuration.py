@@ -12,10 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import eq
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -25,6 +26,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from typing_extensions import Self
 
 from textdiffusion.settings import SECTIONS, Flag
 from textdiffusion.toml import read_toml
@@ -73,31 +75,59 @@ class RootSettings(BaseSettings):
         return (init_settings,)
 
 
-def main_settings(
-    root: type[Root], argv: Sequence[str], *, arrange: Arrange | None = None, default_path: Path | None = None
-) -> Root:
-    """The settings of a process; prints what is wrong and exits with 1 if they cannot be used.
+@dataclass(frozen=True, slots=True)
+class CommandLine(Generic[Root]):
+    """What a process was started with; its settings can be looked up again when the file has changed."""
 
-    `arrange(flags, lower)` may move flags to where they belong in the tree, given what the lower sources say.
-    The file at `default_path` is read if it exists and no other is named.
-    """
-    parser = _parser(root)
-    known, unknown = parser.parse_known_args(argv)
-    arguments = vars(known)
-    log_format = arguments.get("logging.log_format") or _log_format()
-    if unknown:
-        exit_with(list(_no_such_flags(root, unknown)), log_format)
-    path, print_config = arguments.pop("config"), arguments.pop("print_config")
-    if path is None and default_path and default_path.exists():
-        path = default_path
-    try:
-        settings = load(root, _flags(root, arguments), path, arrange=arrange)
-    except ConfigurationError as error:
-        exit_with(error.problems, log_format)
-    if print_config:
-        print(settings.model_dump_json(indent=2))  # noqa: T201 - what was asked for
-        raise SystemExit(0)
-    return settings
+    root: type[Root]
+    flags: Tree
+    path: Path | None
+    arrange: Arrange | None
+    log_format: str  # as far as it can be known while nobody has read the file
+    print_config: bool
+    check: bool
+
+    @classmethod
+    def parsed(
+        cls, root: type[Root], argv: Sequence[str], *, arrange: Arrange | None = None, default_path: Path | None = None
+    ) -> Self:
+        """Exits with 1 if there are flags that nobody knows.
+
+        `arrange(flags, lower)` may move flags to where they belong in the tree, given what the lower sources say.
+        The file at `default_path` is read if it exists and no other is named.
+        """
+        known, unknown = _parser(root).parse_known_args(argv)
+        arguments = vars(known)
+        log_format = arguments.get("logging.log_format") or _log_format()
+        if unknown:
+            exit_with(list(_no_such_flags(root, unknown)), log_format)
+        path, print_config, check = (arguments.pop(name) for name in ("config", "print_config", "check"))
+        if path is None and default_path and default_path.exists():
+            path = default_path
+        return cls(root, _flags(root, arguments), path, arrange, log_format, print_config, check)
+
+    def read(self) -> Root:
+        """The settings as they are now. Raises `ConfigurationError`."""
+        return load(self.root, self.flags, self.path, arrange=self.arrange)
+
+    def settings(self) -> Root:
+        """The settings of a process that starts: exits with 1 if they cannot be used, with 0 if only asked for them."""
+        try:
+            settings = self.read()
+        except ConfigurationError as error:
+            exit_with(error.problems, self.log_format)
+        if self.print_config:
+            print(settings.model_dump_json(indent=2))  # noqa: T201 - what was asked for
+            raise SystemExit(0)
+        if self.check:
+            print(f"{self.path or 'the settings'}: can be used")  # noqa: T201 - what was asked for
+            raise SystemExit(0)
+        return settings
+
+
+def main_settings(root: type[Root], argv: Sequence[str], *, default_path: Path | None = None) -> Root:
+    """The settings of a process; prints what is wrong and exits with 1 if they cannot be used."""
+    return CommandLine.parsed(root, argv, default_path=default_path).settings()
 
 
 def load(root: type[Root], flags: Tree, path: Path | None, *, arrange: Arrange | None = None) -> Root:
@@ -287,6 +317,7 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"python -m {process}", description=root.__doc__, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
+    parser.add_argument("--check", action="store_true", help="say whether the settings can be used and exit")
     for leaf in _flag_leaves(root):
         field = leaf.field
         is_switch = field.annotation is bool
