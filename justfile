@@ -17,6 +17,10 @@ proto: _tools
 run-launcher *ARGS: _runtime
     @exec uv run --no-sync python -m launcher "$@"
 
+# How the processes of the running stack are: just status --json
+status *ARGS: _runtime
+    @exec uv run --no-sync python -m launcher status "$@"
+
 # The router alone: just run-router --workers 127.0.0.1:50051
 run-router *ARGS: _runtime
     @exec uv run --no-sync python -m router "$@"

@@ -9,15 +9,15 @@ import contextlib
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from subprocess import PIPE
 from typing import cast
 
 from launcher.console import Console
 from launcher.lines import Lines
+from launcher.plan import Plan
 from textdiffusion.lifeline import LIFELINE
 
-STDOUT, STDERR = 1, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
 LINES_KEPT = 10
 LAST_OUTPUT_SECONDS = 1.0
 ENVIRONMENT = {
@@ -30,41 +30,59 @@ ENVIRONMENT = {
 class Child(asyncio.SubprocessProtocol):
     """A process in a group of its own, with a lifeline to this one; each of its lines goes to the console."""
 
-    def __init__(self, name: str, console: Console, on_exit: Callable[["Child"], None]) -> None:
+    def __init__(self, name: str, console: Console) -> None:
         self.name = name
         self.last_lines: deque[str] = deque(maxlen=LINES_KEPT)
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        self.heard_at = loop.time()  # when it last wrote anything, a piece of a progress bar included
+        self._heard_at = loop.time()
         self._exited: asyncio.Future[int] = loop.create_future()
         self._silent: asyncio.Future[None] = loop.create_future()
         self._pipes = {STDOUT: Lines(self._show), STDERR: Lines(self._show)}
         self._console = console
-        self._on_exit = on_exit
 
     @classmethod
-    async def start(
-        cls,
-        name: str,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        console: Console,
-        on_exit: Callable[["Child"], None],
-    ) -> "Child":
+    async def start(cls, plan: Plan, console: Console) -> "Child":
+        """Raises `OSError`."""
         _, child = await asyncio.get_running_loop().subprocess_exec(
-            lambda: cls(name, console, on_exit),
-            *command,
+            lambda: cls(plan.name, console),
+            *plan.command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,
-            env={**environment, **ENVIRONMENT},
+            pass_fds=plan.sockets,
+            env={**plan.environment, **ENVIRONMENT},
         )
         return child
 
     @property
+    def pid(self) -> int:
+        return self._transport.get_pid()
+
+    @property
     def returncode(self) -> int | None:
         return self._exited.result() if self._exited.done() else None
+
+    def heard(self) -> float:
+        """When it last wrote anything, a piece of a progress bar included, by the clock of the event loop."""
+        return self._heard_at
+
+    def tell(self, line: str) -> None:
+        """Writes a line to the process, which is lost if it has ended."""
+        pipe = cast("asyncio.WriteTransport | None", self._transport.get_pipe_transport(STDIN))
+        if pipe and not self._exited.done():
+            pipe.write(line.encode() + b"\n")
+
+    def signal(self, number: int) -> None:
+        if not self._exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.send_signal(number)
+
+    async def gone(self, seconds: float) -> bool:
+        """Whether the process ends within so many seconds."""
+        done, _ = await asyncio.wait({self._exited}, timeout=seconds)
+        return bool(done)
 
     async def ended(self) -> int:
         """The exit code, once the process is gone and its last lines are shown."""
@@ -75,14 +93,12 @@ class Child(asyncio.SubprocessProtocol):
 
     async def stop(self, grace_seconds: float) -> bool:
         """Asks the process to end, and kills it after the grace period; whether asking was enough."""
-        if not self._exited.done():
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.terminate()
-        done, _ = await asyncio.wait({self._exited}, timeout=grace_seconds)
-        if not done:
+        self.signal(signal.SIGTERM)
+        gone = await self.gone(grace_seconds)
+        if not gone:
             self.kill()
         await self.ended()
-        return bool(done)
+        return gone
 
     def kill(self) -> None:
         """Ends the process and all that it started, at once."""
@@ -93,7 +109,7 @@ class Child(asyncio.SubprocessProtocol):
         self._transport = cast("asyncio.SubprocessTransport", transport)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.heard_at = self._clock()
+        self._heard_at = self._clock()
         self._pipes[fd].feed(data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
@@ -105,7 +121,6 @@ class Child(asyncio.SubprocessProtocol):
         self._kill_group()
         returncode = self._transport.get_returncode()
         self._exited.set_result(0 if returncode is None else returncode)
-        self._on_exit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Literal, TextIO
 
@@ -19,6 +20,13 @@ class Console:
     def say(self, text: str, level: Level = "info") -> None:
         """One line from the launcher itself."""
         self._write(sys.stderr, self._line(NAME, text, level))
+
+    def complain(self, problem: str, lines: Iterable[str] = ()) -> None:
+        """What went wrong, and the last `lines` of the process that it went wrong with."""
+        lines = list(lines)
+        self.say(f"{problem}; its last lines:" if lines else problem, "error")
+        for line in lines:
+            self.say(f"    {line}", "error")
 
     def relay(self, name: str, line: str) -> None:
         """One line from the process called `name`; a line that is JSON already stays as it is."""

@@ -1,166 +1,144 @@
-"""Starts the workers, then the router; stops the router, then the workers.
+"""Runs the stack from its start to its stop, and changes it when its configuration has changed.
 
-In this order no request ever meets a stack that is half there. Exit codes: 0 stopped when asked, 2 the start failed,
-3 a process died while serving.
+Exit codes: 0 stopped when asked, 1 the settings cannot be used, 2 the start failed, 3 its processes died too often.
 """
 
 import asyncio
-import os
-import tempfile
-from collections.abc import Coroutine, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from datetime import datetime, timezone
+from typing import Final
 
-from launcher.child import Child
-from launcher.console import Console
-from launcher.explain import explain_exit
-from launcher.plan import WorkerPlan, child_environment, plan_workers, router_command, router_environment
-from launcher.ports import url_of
-from launcher.readiness import WorkerRefusedError, router_ready, within, worker_serving
+from launcher.ports import Doors
+from launcher.runtime import STATUS_SOCKET
 from launcher.settings import LauncherRoot
+from launcher.stack import Machine, Stack
+from launcher.status import Reporter, answering
+from launcher.supervised import StartError
+from launcher.watch import Watch
+from textdiffusion.configuration import CommandLine, ConfigurationError
 from textdiffusion.signals import StopSignals
-from textdiffusion.tasks import cancelled, first_of, together
+from textdiffusion.status import Reload
+from textdiffusion.tasks import cancelled, first_of
 
-EXIT_STOPPED = 0
-EXIT_START_FAILED = 2
-EXIT_CHILD_DIED = 3
+EXIT_STOPPED: Final = 0
+EXIT_START_FAILED: Final = 2
+EXIT_LOST: Final = 3
 
-# More than a child is told, so that one that uses all its time still ends by itself.
-KILL_MARGIN_SECONDS = 5.0
-# By then the workers serve, and all that is left to load is a tokenizer.
-ROUTER_START_SECONDS = 60.0
-# The address of a unix socket holds 107 bytes, and the names of folder and socket come on top.
-LONGEST_TEMPORARY_FOLDER = 60
-CLIENT_DEFAULT_URL = "http://127.0.0.1:3001"
-
-
-class StartError(Exception):
-    """The stack cannot start, although no process has died; `child` is the one that is to blame, if there is one."""
-
-    def __init__(self, problem: str, child: Child | None = None) -> None:
-        super().__init__(problem)
-        self.child = child
+CLIENT_DEFAULT_URL: Final = "http://127.0.0.1:3001"
 
 
 class Launcher:
-    """The processes of one stack, from start to stop."""
+    """One stack and its settings, as they are and as they become."""
 
-    def __init__(self, settings: LauncherRoot, port: int, console: Console) -> None:
-        self._settings = settings
-        self._port = port
-        self._url = url_of(settings.router.host, port)
-        self._start_timeout = settings.launcher.start_timeout_seconds
-        self._console = console
-        self._workers: list[Child] = []
-        self._routers: list[Child] = []
-        self._died: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+    def __init__(self, line: CommandLine[LauncherRoot], root: LauncherRoot, doors: Doors, machine: Machine) -> None:
+        self._line = line
+        self._root = root
+        self._doors = doors
+        self._socket = machine.runtime / STATUS_SOCKET
+        self._console = machine.console
+        self._lost = asyncio.Event()
+        self._stack = Stack(root, doors, machine, self._lost.set)
+        self._reporter = Reporter(self._stack)
+        self._watch = _watch(line, root)
 
-    async def run(self, signals: StopSignals) -> int:
-        """Serves until a signal asks to stop or a process dies, and leaves no process behind. The exit code."""
-        with runtime_folder() as runtime:
+    async def run(self, signals: StopSignals, to_be_read: asyncio.Event) -> int:
+        """Serves until a signal asks to stop or nothing is left to serve; leaves no process behind. The exit code.
+
+        Whoever sets `to_be_read` has the configuration read again.
+        """
+        async with answering(self._socket, self._reporter):
             try:
-                return await self._serve(Path(runtime), signals)
+                return await self._serve(signals, to_be_read)
             except StartError as error:
-                self._complain(str(error), error.child)
+                self._console.complain(str(error), error.lines)
                 return EXIT_START_FAILED
             finally:
+                self._reporter.state = "stopping"
                 await self._stop(signals)
 
-    async def _serve(self, runtime: Path, signals: StopSignals) -> int:
+    async def _serve(self, signals: StopSignals, to_be_read: asyncio.Event) -> int:
         stop = asyncio.create_task(signals.asked.wait())
-        start = asyncio.create_task(self._start(runtime))
+        lost = asyncio.create_task(self._lost.wait())
+        work = asyncio.create_task(self._start_and_follow(to_be_read))
         try:
-            await first_of(stop, start, self._died)
-            if start.done():
-                start.result()
-                self._announce()
-                await first_of(stop, self._died)
+            await first_of(stop, lost, work)
             if stop.done():
                 return EXIT_STOPPED
-            child = self._died.result()
-            reason = explain_exit(await child.ended())
-            self._complain(f"{child.name} {'died' if start.done() else 'failed to start'}: it {reason}", child)
-            return EXIT_CHILD_DIED if start.done() else EXIT_START_FAILED
+            if lost.done():
+                return EXIT_LOST
+            await work
         finally:
-            await cancelled(stop, start)
+            await cancelled(stop, lost, work)
+        return EXIT_STOPPED
 
-    async def _start(self, runtime: Path) -> None:
-        plans = plan_workers(self._settings, runtime)
-        await together(*(self._start_worker(plan) for plan in plans))
-        self._console.say(f"starting router on {self._url}")
-        command, environment = router_command(self._settings, self._port, plans), router_environment(self._settings)
-        router = await self._child("router", command, environment, self._routers)
-        ready = router_ready(self._url, {plan.settings.listen: plan.name for plan in plans})
+    async def _start_and_follow(self, to_be_read: asyncio.Event) -> None:
+        await self._stack.start()
+        self._announce()
+        while True:
+            self._reporter.state = "serving"
+            await self._until_changed(to_be_read)
+            self._reporter.state = "reloading"
+            self._reporter.reload = await self._reload()
+
+    async def _until_changed(self, to_be_read: asyncio.Event) -> None:
+        hup = asyncio.create_task(to_be_read.wait())
+        waits = [hup, asyncio.create_task(self._watch.changed())] if self._root.launcher.watch else [hup]
         try:
-            await self._ready(router, ready, min(ROUTER_START_SECONDS, self._start_timeout))
-        except WorkerRefusedError as error:
-            raise StartError(str(error)) from error
+            await first_of(*waits)
+        finally:
+            await cancelled(*waits)
+        to_be_read.clear()
 
-    async def _start_worker(self, plan: WorkerPlan) -> None:
-        worker = plan.settings
-        self._console.say(f"starting {plan.name}: {worker.id} from {worker.model} on device {worker.device}")
-        child = await self._child(plan.name, plan.command(self._settings), child_environment(), self._workers)
-        await self._ready(child, worker_serving(worker.listen), self._start_timeout)
-
-    async def _child(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], siblings: list[Child]
-    ) -> Child:
+    async def _reload(self) -> Reload:
+        """Reads the settings again and applies them: all or, if one of them cannot be used, none."""
+        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         try:
-            child = await Child.start(name, command, environment, self._console, self._on_exit)
-        except OSError as error:
-            raise StartError(f"{name} cannot be started: {error.strerror}") from error
-        siblings.append(child)
-        return child
+            root = self._line.read()
+            doors = Doors.of(root.router, self._doors)
+        except ConfigurationError as error:
+            self._console.say("the new configuration cannot be used, and nothing has changed:", "error")
+            for problem in error.problems:
+                self._console.say(f"    {problem}", "error")
+            return {"at": at, "outcome": "rejected", "problems": error.problems}
+        self._watch = _watch(self._line, root)
+        try:
+            changed = await self._stack.apply(root, doors)
+        except StartError as error:
+            self._console.complain(f"the new configuration could not be applied: {error}", error.lines)
+            return {"at": at, "outcome": "failed", "problems": [str(error)]}
+        finally:
+            self._exchange(doors)
+        self._root = root
+        self._console.say("the new configuration is applied" if changed else "nothing has changed for the processes")
+        return {"at": at, "outcome": "applied", "problems": []}
 
-    async def _ready(self, child: Child, ready: Coroutine[Any, Any, None], limit: float) -> None:
-        def still_waiting(passed: float) -> None:
-            self._console.say(f"{child.name} is still loading ({passed:.0f} s)")
-
-        if not await within(limit, ready, lambda: child.heard_at, still_waiting):
-            raise StartError(f"{child.name} is not ready, and has said nothing for {limit:g} s", child)
-        self._console.say(f"{child.name} is ready")
-
-    def _on_exit(self, child: Child) -> None:
-        if not self._died.done():
-            self._died.set_result(child)
+    def _exchange(self, doors: Doors) -> None:
+        """Closes what the router in charge does not use, be it the old doors or the new ones."""
+        used = self._stack.doors
+        for each in (self._doors, doors):
+            each.close(but=used)
+        moved, self._doors = used.url != self._doors.url, used
+        if moved:
+            self._announce()
 
     def _announce(self) -> None:
-        models = ", ".join(str(model.id) for model in self._settings.models)
-        url = "" if self._url == CLIENT_DEFAULT_URL else f"--url {self._url}/v1 "
-        self._console.announce(
-            f'Ready: {self._url}/v1 (model {models}). Try: uv run client/client.py {url}"Spell river"'
-        )
-
-    def _complain(self, problem: str, child: Child | None) -> None:
-        lines = child.last_lines if child else ()
-        self._console.say(f"{problem}; its last lines:" if lines else problem, "error")
-        for line in lines:
-            self._console.say(f"    {line}", "error")
+        url = self._doors.url
+        models = ", ".join(str(model.id) for model in self._root.models)
+        flag = "" if url == CLIENT_DEFAULT_URL else f"--url {url}/v1 "
+        self._console.announce(f'Ready: {url}/v1 (model {models}). Try: uv run client/client.py {flag}"Spell river"')
 
     async def _stop(self, signals: StopSignals) -> None:
         force = asyncio.create_task(self._kill_once(signals.forced))
         try:
-            for siblings in (self._routers, self._workers):
-                await together(*(self._stop_child(child) for child in siblings))
+            await self._stack.stop()
         finally:
             await cancelled(force)
-
-    async def _stop_child(self, child: Child) -> None:
-        grace = self._settings.launcher.grace_seconds + KILL_MARGIN_SECONDS
-        if child.returncode is None:
-            self._console.say(f"stopping {child.name}")
-        if not await child.stop(grace):
-            self._console.say(f"{child.name} did not stop within {grace:g} s and was killed", "warning")
+            self._doors.close()
 
     async def _kill_once(self, forced: asyncio.Event) -> None:
         await forced.wait()
         self._console.say("second signal: ending every process now", "warning")
-        for child in (*self._routers, *self._workers):
-            child.kill()
+        self._stack.kill()
 
 
-def runtime_folder() -> "tempfile.TemporaryDirectory[str]":
-    """A folder for sockets that only this user can enter; it is removed at the end."""
-    usual = tempfile.gettempdir()
-    parent = usual if len(os.fsencode(usual)) <= LONGEST_TEMPORARY_FOLDER else "/tmp"  # noqa: S108 - mkdtemp makes it private
-    return tempfile.TemporaryDirectory(prefix="tdi-", dir=parent, ignore_cleanup_errors=True)
+def _watch(line: CommandLine[LauncherRoot], root: LauncherRoot) -> Watch:
+    return Watch([path for path in (line.path, root.router.api_keys_file) if path])

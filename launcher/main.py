@@ -4,23 +4,34 @@ import asyncio
 from collections.abc import Sequence
 
 from launcher.console import Console
+from launcher.devices import find_devices
+from launcher.hangup import on_hangup
 from launcher.launcher import Launcher
-from launcher.ports import free_port
-from launcher.settings import launcher_settings
+from launcher.ports import Doors
+from launcher.report import report
+from launcher.runtime import runtime_folder
+from launcher.settings import command_line
+from launcher.stack import Machine
 from textdiffusion.configuration import ConfigurationError, exit_with
 from textdiffusion.signals import StopSignals
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs until stopped; the exit codes are those of `launcher.launcher`, and 1 for settings that cannot be used."""
+    """Runs until stopped; the exit codes are those of `launcher.launcher`, or with `status` of `launcher.report`."""
+    if argv and argv[0] == "status":
+        return report(argv[1:])
     return asyncio.run(_main(argv))
 
 
 async def _main(argv: Sequence[str]) -> int:
-    signals = StopSignals.installed()
-    settings = launcher_settings(argv)
+    signals, to_be_read = StopSignals.installed(), asyncio.Event()
+    on_hangup(to_be_read.set, signals.asked.set)
+    line = command_line(argv)
+    root = line.settings()
     try:
-        port = free_port(settings.router.host, settings.router.port)
+        doors = Doors.of(root.router)
+        with runtime_folder() as runtime:
+            machine = Machine(runtime, await find_devices(), Console(root.logging.log_format))
+            return await Launcher(line, root, doors, machine).run(signals, to_be_read)
     except ConfigurationError as error:
         exit_with(error.problems)
-    return await Launcher(settings, port, Console(settings.logging.log_format)).run(signals)

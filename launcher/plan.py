@@ -1,65 +1,138 @@
-"""Which processes are to run, and the command line and the environment of each."""
+"""Which processes are to run: what each is for, its command line and its environment."""
 
+import json
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-from launcher.settings import LauncherRoot
+from launcher.devices import CPU, cores, only, share_of_cores
+from launcher.ports import Door, Doors
+from launcher.runtime import STATUS_SOCKET
+from launcher.settings import LaunchedModel, LauncherRoot
 from textdiffusion.configuration import arguments_for, environment_for, without_secrets
-from textdiffusion.settings import EngineSettings, WorkerSettings
+from textdiffusion.settings import EngineSettings, GenerationSettings, LoggingSettings, TracingSettings, WorkerSettings
+from textdiffusion.status import CONTROL, PROBE_SOCKETS, SOCKETS, STATUS
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerPlan:
-    """One worker: its name in the log, what it serves and where."""
+class Plan:
+    """A process that is to run."""
 
     name: str
+    role: Literal["router", "worker"]
+    address: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+    description: str = ""
+    model: str | None = None
+    device: str | None = None
+    sockets: tuple[int, ...] = ()  # file descriptors that it inherits
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """A worker as it is configured, wherever it will listen."""
+
+    number: int  # among those of its model on its device
+    device: str  # as it is called on this machine; the worker itself may see no other
     settings: WorkerSettings
+    variables: Mapping[str, str]
+    logging: LoggingSettings
+    tracing: TracingSettings
 
-    def command(self, root: LauncherRoot) -> list[str]:
-        return _python("worker", [*arguments_for(self.settings), *_shared_arguments(root)])
+    @property
+    def model(self) -> str:
+        return str(self.settings.id)
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What it is one after a change, too, if it is there."""
+        return self.model, self.device, self.number
+
+    @property
+    def weights(self) -> tuple[str, str]:
+        """Workers of one model that differ in this cannot serve it together."""
+        return self.settings.model, self.settings.dtype
+
+    @property
+    def live(self) -> str:
+        """The line that tells a running worker all that it can change."""
+        generation = self.settings.generation.model_dump(exclude_none=True)
+        return json.dumps({"generation": generation, "log_level": self.logging.log_level})
+
+    @property
+    def fixed(self) -> Any:
+        """What takes a new process to change. The grace period is not worth one."""
+        settings = self.settings.model_copy(update={"generation": GenerationSettings(), "grace_seconds": 1.0})
+        return settings, self.variables, self.logging.log_format, self.tracing
 
 
-def plan_workers(root: LauncherRoot, runtime: Path) -> list[WorkerPlan]:
-    """One worker for each device of each model, with its socket in the folder `runtime`."""
-    placements = [(model, device) for model in root.models for device in model.devices]
-    return [
-        WorkerPlan(
-            name=f"worker-{number}",
-            settings=WorkerSettings(
-                model=model.path,
-                id=model.id,
-                listen=f"unix:{runtime / f'worker-{number}.sock'}",
-                device=device,
-                grace_seconds=root.launcher.grace_seconds,
-                **{name: getattr(model, name) for name in EngineSettings.model_fields},
-            ),
-        )
-        for number, (model, device) in enumerate(placements)
-    ]
+def worker_specs(root: LauncherRoot, found: Sequence[str]) -> list[WorkerSpec]:
+    """One worker for each device of each model; `found` are those that "auto" stands for."""
+    placements = [(model, device) for model in root.models for device in _devices(model, found)]
+    threads = share_of_cores(sum(device == CPU for _, device in placements), cores())
+    seen: Counter[tuple[str, str]] = Counter()
+    specs = []
+    for model, device in placements:
+        settings, variables = _settings(root, model, device, threads)
+        specs.append(WorkerSpec(seen[str(model.id), device], device, settings, variables, root.logging, root.tracing))
+        seen[str(model.id), device] += 1
+    return specs
 
 
-def router_command(root: LauncherRoot, port: int, workers: Sequence[WorkerPlan]) -> list[str]:
-    """The router in front of `workers`; it drains no longer than the launcher lets it live."""
-    router = root.router.model_copy(
+def worker_plan(spec: WorkerSpec, name: str, runtime: Path) -> Plan:
+    """The process of a worker, with its socket in the folder `runtime`."""
+    address = f"unix:{runtime / f'{name}.sock'}"
+    settings = spec.settings.model_copy(update={"listen": address})
+    return Plan(
+        name=name,
+        role="worker",
+        address=address,
+        command=_python("worker", settings, spec.logging, spec.tracing),
+        environment={**child_environment(), **spec.variables},
+        description=f"{name}: {spec.model} from {spec.settings.model} on device {spec.device}",
+        model=spec.model,
+        device=spec.device,
+    )
+
+
+def router_plan(root: LauncherRoot, name: str, doors: Doors, workers: Sequence[str], runtime: Path) -> Plan:
+    """The process of the router in front of the workers at these addresses."""
+    settings = root.router.model_copy(
         update={
-            "port": port,
-            "workers": tuple(plan.settings.listen for plan in workers),
-            "drain_seconds": min(root.router.drain_seconds, root.launcher.grace_seconds),
+            "port": doors.main.port,
+            "workers": (*workers, *external_addresses(root)),
+            "drain_seconds": root.drain_seconds,
         }
     )
-    return _python("router", [*arguments_for(router), *_shared_arguments(root)])
+    sockets, probe_sockets = _numbers(doors.main), _numbers(doors.probes)
+    return Plan(
+        name=name,
+        role="router",
+        address=doors.url,
+        command=_python("router", settings, root.logging, root.tracing),
+        environment={
+            **child_environment(),
+            **environment_for("router", root.router),
+            SOCKETS: ",".join(map(str, sockets)),
+            PROBE_SOCKETS: ",".join(map(str, probe_sockets)),
+            CONTROL: str(runtime / f"{name}.sock"),
+            STATUS: str(runtime / STATUS_SOCKET),
+        },
+        description=f"{name} on {doors.url}",
+        sockets=(*sockets, *probe_sockets),
+    )
 
 
-def _shared_arguments(root: LauncherRoot) -> list[str]:
-    return [*arguments_for(root.logging), *arguments_for(root.tracing)]
-
-
-def router_environment(root: LauncherRoot) -> dict[str, str]:
-    """That of any child, and the secrets of the router, which its command line would show to everyone."""
-    return {**child_environment(), **environment_for("router", root.router)}
+def external_addresses(root: LauncherRoot) -> Iterator[str]:
+    """Of the workers that somebody else starts."""
+    return (address for model in root.models for address in model.addresses)
 
 
 def child_environment() -> dict[str, str]:
@@ -67,5 +140,29 @@ def child_environment() -> dict[str, str]:
     return without_secrets(LauncherRoot, os.environ)
 
 
-def _python(module: str, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
+def _devices(model: LaunchedModel, found: Sequence[str]) -> Iterator[str]:
+    for device in model.devices if model.path else ():
+        yield from found if device == AUTO else (device,)
+
+
+def _settings(
+    root: LauncherRoot, model: LaunchedModel, device: str, threads: int | None
+) -> tuple[WorkerSettings, Mapping[str, str]]:
+    seen_as, variables = only(device, os.environ)
+    settings = WorkerSettings(
+        model=str(model.path),
+        id=model.id,
+        device=seen_as,
+        cpu_threads=threads if device == CPU else None,
+        grace_seconds=root.launcher.grace_seconds,
+        **{name: getattr(model, name) for name in EngineSettings.model_fields},
+    )
+    return settings, variables
+
+
+def _numbers(door: Door | None) -> tuple[int, ...]:
+    return tuple(each.fileno() for each in door.sockets) if door else ()
+
+
+def _python(module: str, *sections: Any) -> list[str]:
+    return [sys.executable, "-m", module, *(argument for section in sections for argument in arguments_for(section))]

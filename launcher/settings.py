@@ -3,14 +3,25 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
-from textdiffusion.configuration import ConfigurationError, RootSettings, Tree, main_settings, merged
-from textdiffusion.settings import LauncherSettings, LoggingSettings, ModelSettings, RouterSettings, TracingSettings
+from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
+from textdiffusion.settings import (
+    Address,
+    Flag,
+    LauncherSettings,
+    LoggingSettings,
+    ModelSettings,
+    RouterSettings,
+    TracingSettings,
+)
 
 DEFAULT_CONFIG = Path("config.toml")
+# More than a child is told, so that one that uses all its time still ends by itself.
+KILL_MARGIN_SECONDS: Final = 5.0
 
 
 class LaunchedRouter(RouterSettings):
@@ -20,20 +31,40 @@ class LaunchedRouter(RouterSettings):
     @classmethod
     def _are_left_out(cls, workers: tuple[str, ...]) -> tuple[str, ...]:
         if workers:
-            raise ValueError("the launcher fills this in with the workers that it starts")
+            raise ValueError(
+                "the launcher fills this in; name workers that somebody else starts in addresses of [[models]]"
+            )
         return workers
 
 
 class LaunchedModel(ModelSettings):
-    """A model that can be loaded, as far as one can tell before its workers try."""
+    """A model that can be loaded, as far as one can tell before its workers try, or is served elsewhere already."""
+
+    path: Annotated[str | None, Flag("model")] = Field(  # type: ignore[assignment]
+        None, min_length=1, description="a folder in Hugging Face layout, or a hub id"
+    )
+    addresses: Annotated[tuple[Address, ...], Flag("worker-addresses")] = Field(
+        (),
+        description="HOST:PORT or unix:PATH of workers that somebody else starts; a name may stand for many of them",
+    )
 
     @field_validator("path")
     @classmethod
-    def _is_there(cls, path: str) -> str:
+    def _is_there(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
         path = expanded(path)
         if not Path(path).is_dir() and not is_hub_id(path):
             raise ValueError(f"there is no folder {path}")
         return path
+
+    @model_validator(mode="after")
+    def _is_served(self) -> Self:
+        if self.path is None and not self.addresses:
+            raise ValueError("needs a path to load it from, or the addresses of workers that serve it")
+        if self.id is None:
+            raise ValueError("needs an id, for there is no path to take its name from")
+        return self
 
 
 class LauncherRoot(RootSettings):
@@ -45,6 +76,28 @@ class LauncherRoot(RootSettings):
     logging: LoggingSettings = LoggingSettings()
     tracing: TracingSettings = TracingSettings()
 
+    @property
+    def drain_seconds(self) -> float:
+        """What the router gets to finish its requests in: as much as workers get, if nothing else is said."""
+        is_said = "drain_seconds" in self.router.model_fields_set
+        return self.router.drain_seconds if is_said else self.launcher.grace_seconds
+
+    @model_validator(mode="after")
+    def _budgets_nest(self) -> Self:
+        """Whoever waits has to have more time than those who are waited for, or else would cut them off."""
+        grace, most = self.launcher.grace_seconds, self.launcher.termination_seconds
+        if self.drain_seconds > grace:
+            raise ValueError(
+                f"router.drain_seconds is {self.drain_seconds:g}, more than the {grace:g} of launcher.grace_seconds"
+            )
+        needed = self.router.settle_seconds + self.drain_seconds + grace + 2 * KILL_MARGIN_SECONDS
+        if most is not None and most <= needed:
+            raise ValueError(
+                f"launcher.termination_seconds is {most:g}, but stopping may take {needed:g}: router.settle_seconds, "
+                f"router.drain_seconds, launcher.grace_seconds, and {KILL_MARGIN_SECONDS:g} twice to kill in"
+            )
+        return self
+
     @field_validator("models")
     @classmethod
     def _differ_in_id(cls, models: tuple[LaunchedModel, ...]) -> tuple[LaunchedModel, ...]:
@@ -55,9 +108,9 @@ class LauncherRoot(RootSettings):
         return models
 
 
-def launcher_settings(argv: Sequence[str]) -> LauncherRoot:
-    """The settings, or exit code 1 with every mistake on a line of its own."""
-    return main_settings(LauncherRoot, argv, arrange=arrange, default_path=DEFAULT_CONFIG)
+def command_line(argv: Sequence[str]) -> CommandLine[LauncherRoot]:
+    """Exits with 1 if there are flags that nobody knows."""
+    return CommandLine.parsed(LauncherRoot, argv, arrange=arrange, default_path=DEFAULT_CONFIG)
 
 
 def arrange(flags: Tree, lower: Tree) -> Tree:
@@ -71,7 +124,7 @@ def arrange(flags: Tree, lower: Tree) -> Tree:
         raise ConfigurationError(
             ["models: this is a list: [[models]] entries in the file, or JSON in TDI_MODELS, or one model with --model"]
         )
-    if "path" in own:
+    if "path" in own or "addresses" in own:
         entries = [{}]
     if not entries:
         raise ConfigurationError(

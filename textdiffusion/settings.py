@@ -96,6 +96,20 @@ class LauncherSettings(Section):
         le=86400,
         description="longest silence of a process that starts; a download that shows progress may last",
     )
+    unhealthy_seconds: float = Field(
+        10, ge=1, le=86400, description="time after which a process that is not healthy is killed and started again"
+    )
+    crash_budget: int = Field(
+        5, ge=0, description="deaths of one process within crash_window_seconds; after one more it is given up"
+    )
+    crash_window_seconds: float = Field(300, gt=0, le=86400, description="time in which deaths are counted")
+    termination_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="time until whoever stops the launcher kills it (Kubernetes' terminationGracePeriodSeconds); what "
+        "stopping may take has to fit into it",
+    )
+    watch: bool = Field(True, description="apply a changed config.toml or file of keys at once, and not only on SIGHUP")
 
 
 class RouterSettings(Section):

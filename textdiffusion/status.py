@@ -14,7 +14,7 @@ CONTROL: Final = "TDI_CONTROL"  # path of the unix socket on which the launcher,
 STATUS: Final = "TDI_STATUS"  # path of the unix socket on which the launcher answers GET /status
 STATUS_PATH: Final = "/status"
 
-ProcessState = Literal["starting", "ready", "unresponsive", "waiting", "stopping", "stopped", "failed", "external"]
+ProcessState = Literal["starting", "ready", "unresponsive", "waiting", "stopping", "stopped", "failed"]
 
 
 class ProcessStatus(TypedDict):
@@ -25,7 +25,7 @@ class ProcessStatus(TypedDict):
     model: Annotated[str | None, Field(description="what a worker serves")]
     device: Annotated[str | None, Field(description="what a worker runs on, as configured or found")]
     address: Annotated[str, Field(description="where it listens")]
-    pid: Annotated[int | None, Field(description="null while there is none, or where somebody else started it")]
+    pid: Annotated[int | None, Field(description="null while there is none")]
     state: Annotated[ProcessState, Field(description="`waiting` for its next start, `failed` and given up")]
     reason: Annotated[str | None, Field(description="how it ended last, in words; null if it never did")]
     restarts: Annotated[int, Field(description="how often it was started again")]

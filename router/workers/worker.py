@@ -95,7 +95,10 @@ class Worker:
     @property
     def heard_of(self) -> bool:
         """Whether it has said anything, or does not answer."""
-        return self._reason != NEVER_CONNECTED or self._line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        return (
+            self._reason != NEVER_CONNECTED
+            or self._line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        )
 
     def may_serve(self, model_id: str) -> bool:
         """Whether this worker says that it serves the model, or has not said yet what it serves."""

@@ -8,6 +8,7 @@ import pytest
 
 from launcher.child import Child
 from launcher.console import Console
+from launcher.plan import Plan
 
 
 class Recorder(Console):
@@ -33,8 +34,9 @@ async def console() -> Recorder:
     return Recorder()
 
 
-async def start(console: Console, script: str, on_exit: Callable[[Child], None] = lambda _: None) -> Child:
-    return await Child.start("child", [sys.executable, "-c", script], os.environ, console, on_exit)
+async def start(console: Console, script: str) -> Child:
+    plan = Plan("child", "worker", "unix:/nowhere", [sys.executable, "-c", script], os.environ)
+    return await Child.start(plan, console)
 
 
 async def test_both_pipes_are_relayed_to_the_last_line(console: Recorder) -> None:
@@ -58,18 +60,28 @@ async def test_much_on_one_pipe_does_not_block_the_other(console: Recorder) -> N
 
 async def test_a_progress_bar_is_a_sign_of_life(console: Recorder) -> None:
     child = await start(console, "print('50 %', end='')")
-    born_at = child.heard_at
+    born_at = child.heard()
     await child.ended()
-    assert child.heard_at > born_at
+    assert child.heard() > born_at
 
 
-async def test_the_exit_is_told(console: Recorder) -> None:
-    told: list[Child] = []
-    child = await start(console, "", told.append)
-    assert child.returncode is None
+async def test_a_child_is_told_lines_on_its_standard_input(console: Recorder) -> None:
+    child = await start(console, "import sys; print([input(), input()]); sys.stdin.read()")
+    child.tell("one")
+    child.tell("twö")
+    assert await console.until("one") == "['one', 'twö']"
+    await child.stop(30)
+    child.tell("nobody hears this")
+
+
+async def test_a_child_that_goes_in_time_is_waited_for_no_longer(console: Recorder) -> None:
+    child = await start(console, "import signal; print('up', flush=True); signal.sigwait({signal.SIGUSR1})")
+    await console.until("up")
+    assert not await child.gone(0.01)
+    child.signal(signal.SIGUSR1)
+    assert await child.gone(30)
+    child.signal(signal.SIGUSR1)
     await child.ended()
-    assert told == [child]
-    assert child.returncode == 0
 
 
 async def test_a_child_that_obeys_is_not_killed(console: Recorder) -> None:

@@ -1,13 +1,20 @@
+import json
 import os
 import re
 import signal
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
+import pytest
 
+from tests.launcher.conftest import DEADLINE_SECONDS, FAKES, ROOT
 from textdiffusion.signals import ECHO_SECONDS
 
 Launch = Callable[..., Any]
@@ -20,12 +27,12 @@ def order(text: str, *words: str) -> bool:
 
 
 async def test_one_worker_per_device_then_the_router_then_one_line_that_says_where(launch: Launch) -> None:
-    stack = launch("--model=./tiny", "--devices=cpu,cuda:1").until("Ready:")
+    stack = launch("--model=./tiny", "--devices=cpu,cuda:1", CUDA_VISIBLE_DEVICES="").until("Ready:")
     url = re.fullmatch(r'Ready: (http://127.0.0.1:\d+)/v1 \(model tiny\)\. Try: .* "Spell river"', stack.lines[-1])
     assert url
     async with aiohttp.ClientSession() as session, session.get(f"{url[1]}/health") as response:
         addresses = [worker["address"] for worker in (await response.json())["workers"]]
-    for device, address in zip(("cpu", "cuda:1"), addresses, strict=True):
+    for device, address in zip(("cpu", "cuda:0"), addresses, strict=True):  # each sees its own GPU alone
         assert f"serves tiny on {device} at {address}" in stack.text
     assert order(stack.text, "worker-0 is ready", "starting router", "router is ready", "Ready:")
     assert order(stack.text, "worker-1 is ready", "starting router")
@@ -106,13 +113,179 @@ def test_a_worker_that_the_router_refuses_ends_the_start_with_the_reason(launch:
     assert all(gone(pid) for pid in stack.children.values())
 
 
-def test_a_process_that_dies_while_serving_stops_the_rest(launch: Launch, gone: Gone) -> None:
-    stack = launch("--model=./tiny").until("Ready:")
+@pytest.mark.parametrize("name", ["worker-0", "router"])
+def test_a_process_that_dies_while_serving_is_started_again_and_the_rest_runs_on(launch: Launch, name: str) -> None:
+    stack = launch("--model=./tiny", "--devices=cpu,cpu").until("Ready:")
+    before = stack.children
+    os.kill(before[name], signal.SIGKILL)
+    stack.until(f"{name} is ready again")
+    assert f"launcher | {name} died: it was ended by signal 9" in stack.text
+    after = stack.children
+    assert [each for each in before if before[each] != after[each]] == [name]
+    stack.send(signal.SIGTERM)
+    assert stack.exit_code() == 0
+
+
+def test_a_worker_that_dies_too_often_is_given_up_while_others_serve_on(launch: Launch, tmp_path: Path) -> None:
+    stack = launch("--model=./tiny", "--devices=cpu,cpu", "--crash-budget=1").until("Ready:")
+    (tmp_path / "FAKE_WORKER").write_text("is-killed")
+    os.kill(stack.children["worker-0"], signal.SIGKILL)
+    stack.until("worker-0 died more than 1 times within 300 s; it is given up")
+    assert stack.runs_on_for(ECHO_SECONDS)
+    stack.send(signal.SIGTERM)
+    assert stack.exit_code() == 0
+
+
+def test_where_nothing_is_left_that_could_serve_the_launcher_ends_and_says_so(launch: Launch, gone: Gone) -> None:
+    stack = launch("--model=./tiny", "--crash-budget=0").until("Ready:")
     os.kill(stack.children["worker-0"], signal.SIGKILL)
     assert stack.exit_code() == 3
-    assert "worker-0 died: it was ended by signal 9" in stack.text
+    assert "worker-0 died more than 0 times within 300 s; it is given up" in stack.text
     assert "router | drained" in stack.text
     assert gone(stack.children["router"])
+
+
+def test_a_worker_that_hangs_is_killed_and_started_again(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--unhealthy-seconds=1").until("Ready:")
+    os.kill(stack.children["worker-0"], signal.SIGSTOP)
+    stack.until("worker-0 died: it was not healthy for 1 s and was killed").until("worker-0 is ready again")
+
+
+def config(folder: Path, text: str = "") -> None:
+    """Written at once, as an editor or Kubernetes would."""
+    written = folder / "written.toml"
+    written.write_text(f'[[models]]\npath = "tiny"\ndevices = ["cpu"]\n{text}')
+    written.rename(folder / "config.toml")
+
+
+@pytest.fixture
+def configured(launch: Launch, tmp_path: Path) -> Any:
+    config(tmp_path)
+    return launch().until("Ready:")
+
+
+def test_other_settings_of_the_router_take_another_router_on_the_same_port(configured: Any, tmp_path: Path) -> None:
+    before, port = configured.children, re.findall(r"Ready: \S+:(\d+)/", configured.text)
+    config(tmp_path, "[router]\nmax_waiting_requests = 1\n")
+    configured.until("router-1 is ready").until("the new configuration is applied")
+    assert order(configured.text, "router-1 is ready", "router | drained")
+    assert {name: pid for name, pid in configured.children.items() if name in before} == before
+    assert re.findall(r"Ready: \S+:(\d+)/", configured.text) == port
+
+
+def test_generation_defaults_are_told_to_the_worker_that_runs(configured: Any, tmp_path: Path) -> None:
+    before = configured.children
+    config(tmp_path, "[models.generation]\nsteps = 4\n")
+    configured.until("the new configuration is applied")
+    assert "worker-0 | told {'generation': {'steps': 4}, 'log_level': 'info'}" in configured.text
+    assert configured.children["worker-0"] == before["worker-0"]
+    assert "router-1 is ready" in configured.text  # which knows of them
+
+
+def test_another_engine_takes_another_worker_which_serves_before_the_old_one_goes(
+    configured: Any, tmp_path: Path
+) -> None:
+    config(tmp_path, "max_queued_requests = 1\n")
+    configured.until("the new configuration is applied")
+    assert order(configured.text, "worker-1 is ready", "router-1 is ready", "stopping worker-0", "worker-0 | drained")
+
+
+def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured: Any, tmp_path: Path) -> None:
+    (tmp_path / "FAKE_WORKER").write_text("refuses")
+    config(tmp_path, "max_queued_requests = 1\n")
+    configured.until("could not be applied: worker-1 failed to start: it ended with exit code 1")
+    assert "router-1" not in configured.text
+    (tmp_path / "FAKE_WORKER").unlink()
+    configured.send(signal.SIGHUP)
+    configured.until("the new configuration is applied")
+    assert order(configured.text, "worker-2 is ready", "stopping worker-0")
+
+
+def test_a_model_can_come_and_go(configured: Any, tmp_path: Path) -> None:
+    more = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
+    config(tmp_path, more)
+    configured.until("the new configuration is applied")
+    assert order(configured.text, "worker-1 is ready", "router-1 is ready")
+    config(tmp_path)
+    configured.until("stopping worker-1").until("the new configuration is applied")
+    configured.send(signal.SIGTERM)
+    assert configured.exit_code() == 0
+
+
+def test_a_configuration_with_mistakes_changes_nothing_and_each_has_a_line(configured: Any, tmp_path: Path) -> None:
+    config(tmp_path, 'dtype = "float8"\n[router]\nprot = 1\n')
+    configured.until("the new configuration cannot be used, and nothing has changed").until("models.0.dtype")
+    assert "config.toml: router.prot: no such setting" in configured.text
+    assert "router-1" not in configured.text
+    config(tmp_path)
+    configured.until("nothing has changed for the processes")
+
+
+def test_sighup_has_the_configuration_read_at_once_and_is_all_there_is_without_a_watch(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path)
+    stack = launch("--watch=false").until("Ready:")
+    stack.send(signal.SIGHUP)
+    stack.until("nothing has changed for the processes")
+    config(tmp_path, "[router]\nmax_waiting_requests = 1\n")
+    assert stack.runs_on_for(2)
+    stack.send(signal.SIGHUP)
+    stack.until("router-1 is ready").until("the new configuration is applied")
+
+
+def test_another_port_is_taken_before_the_old_one_is_let_go(configured: Any, tmp_path: Path, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config(tmp_path, f"[router]\nprobe_port = {taken.getsockname()[1]}\n")
+        configured.until("nothing has changed").until("is in use")
+    config(tmp_path, f"[router]\nprobe_port = {free_port}\n")
+    configured.until("the new configuration is applied")
+
+
+def test_a_signal_while_the_configuration_is_applied_stops_everything(
+    configured: Any, gone: Gone, tmp_path: Path
+) -> None:
+    (tmp_path / "FAKE_WORKER").write_text("never-serves")
+    config(tmp_path, "max_queued_requests = 1\n")
+    configured.until("worker-1 | pid")
+    configured.send(signal.SIGTERM)
+    assert configured.exit_code() == 0
+    assert all(gone(pid) for pid in configured.children.values())
+
+
+def test_workers_of_others_are_given_to_the_router_and_not_waited_for(launch: Launch) -> None:
+    stack = launch("--worker-addresses=unix:/run/somewhere.sock", "--id=far").until("Ready:")
+    assert set(stack.children) == {"router"}
+
+
+def test_status_tells_of_every_process(configured: Any) -> None:
+    told = json.loads(
+        subprocess.run(
+            [sys.executable, "-m", "launcher", "status", "--json"], check=False, cwd=ROOT, stdout=subprocess.PIPE
+        ).stdout
+    )
+    pids = {process["name"]: process["pid"] for status in told for process in status["processes"]}
+    assert configured.children.items() <= pids.items()
+
+
+@pytest.mark.usefixtures("launch")
+def test_a_full_disk_for_the_log_stops_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        launcher = subprocess.Popen(
+            [sys.executable, "-m", "launcher", "--port=0", "--model=./tiny", "--id=unheard"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{FAKES}{os.pathsep}{ROOT}"},
+            stdout=full,
+            stderr=full,
+        )
+    children: list[psutil.Process] = []
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    while len(children) < 2:
+        children = psutil.Process(launcher.pid).children()
+        assert time.monotonic() < give_up
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(DEADLINE_SECONDS) == 0
+    assert not [child for child in children if child.is_running()]
 
 
 def test_a_port_in_use_is_one_message_before_anything_starts(launch: Launch) -> None:

@@ -1,16 +1,52 @@
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from launcher.ports import free_port, url_of
+from launcher.ports import Doors, url_of
 from textdiffusion.configuration import ConfigurationError
+from textdiffusion.settings import RouterSettings
 
 
-def test_port_0_becomes_one_that_can_be_listened_on() -> None:
-    port = free_port("127.0.0.1", 0)
-    with socket.create_server(("127.0.0.1", port)):
-        pass
+@contextmanager
+def doors(known: Doors | None = None, **settings: Any) -> Iterator[Doors]:
+    taken = Doors.of(RouterSettings(**{"host": "127.0.0.1", "port": 0, **settings}), known)
+    try:
+        yield taken
+    finally:
+        taken.close()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def connects(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_port_0_becomes_one_that_is_taken_but_not_open_yet() -> None:
+    with doors() as taken:
+        assert taken.main.port > 0
+        assert not connects(taken.main.port)
+        taken.open()
+        assert connects(taken.main.port)
+
+
+def test_whoever_connects_before_anyone_serves_waits() -> None:
+    with doors() as taken:
+        taken.open()
+        with socket.create_connection(("127.0.0.1", taken.main.port)) as client:
+            client.sendall(b"hello")
+            taken.main.sockets[0].setblocking(True)
+            served, _ = taken.main.sockets[0].accept()
+            with served:
+                assert served.recv(5) == b"hello"
 
 
 def test_a_port_that_was_just_let_go_is_free() -> None:
@@ -18,23 +54,36 @@ def test_a_port_that_was_just_let_go_is_free() -> None:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             server.accept()[0].close()
-    assert free_port("127.0.0.1", port) == port
+    with doors(port=port) as taken:
+        assert taken.main.port == port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_port_that_another_listens_on_is_refused(host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(ConfigurationError, match=rf"router\.port: {port} is in use"):
-            free_port(host, port)
+        with pytest.raises(ConfigurationError, match=rf"router\.port: {port} is in use"), doors(host=host, port=port):
+            pass
+
+
+def test_a_probe_port_that_another_listens_on_is_refused_and_nothing_is_kept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before = descriptors()
+        probe_port = server.getsockname()[1]
+        with (
+            pytest.raises(ConfigurationError, match=r"router\.probe_port: \d+ is in use"),
+            doors(probe_port=probe_port),
+        ):
+            pass
+        assert descriptors() == before
 
 
 @pytest.mark.parametrize(
     ("host", "words"), [("192.0.2.1", "no address of this machine"), ("no.such.invalid", "resolved")]
 )
 def test_a_host_that_is_not_here_is_refused(host: str, words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words):
-        free_port(host, 0)
+    with pytest.raises(ConfigurationError, match=words), doors(host=host, allow_anonymous=True):
+        pass
 
 
 def test_a_port_for_root_alone_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,8 +91,19 @@ def test_a_port_for_root_alone_is_refused_in_words(monkeypatch: pytest.MonkeyPat
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "bind", refuse)
-    with pytest.raises(ConfigurationError, match="may not listen on 80"):
-        free_port("127.0.0.1", 80)
+    with pytest.raises(ConfigurationError, match="may not listen on 80"), doors(port=80):
+        pass
+
+
+def test_the_same_addresses_keep_their_sockets_and_only_the_others_are_closed() -> None:
+    with doors(probe_port=0) as before, doors(before) as after:
+        after.open()
+        assert after.main is before.main
+        assert after.probes is None
+        before.close(but=after)
+        assert connects(after.main.port)
+        assert before.probes
+        assert before.probes.sockets[0].fileno() == -1
 
 
 @pytest.mark.parametrize(

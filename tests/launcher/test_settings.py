@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.settings import LauncherRoot, is_hub_id, launcher_settings
+from launcher.settings import LauncherRoot, command_line, is_hub_id
 from textdiffusion.settings import GenerationSettings
 
 TWO_MODELS = '[[models]]\npath = "one"\ndtype = "float32"\n[[models]]\npath = "two"\n'
@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def settings_of(config: str | None, *argv: str) -> LauncherRoot:
     if config is not None:
         Path("config.toml").write_text(config)
-    return launcher_settings(argv)
+    return command_line(argv).settings()
 
 
 def problems_of(capsys: pytest.CaptureFixture[str], config: str | None, *argv: str) -> list[str]:
@@ -189,3 +189,63 @@ def test_other_machines_are_not_served_without_keys(capsys: pytest.CaptureFixtur
     (problem,) = problems_of(capsys, TWO_MODELS, "--host=::")
     assert problem.startswith("router: other machines reach ::, and no API key is configured")
     assert settings_of(TWO_MODELS, "--host=::", "--allow-anonymous").router.host == "::"
+
+
+def test_workers_that_somebody_else_starts_take_the_place_of_a_path() -> None:
+    (model,) = settings_of('[[models]]\nid = "far"\naddresses = ["gpu-2:50051", "unix:/run/w.sock"]\n').models
+    assert (model.path, model.addresses) == (None, ("gpu-2:50051", "unix:/run/w.sock"))
+
+
+def test_they_can_be_named_by_a_flag_too() -> None:
+    (model,) = settings_of(TWO_MODELS, "--worker-addresses=gpu-2:50051,gpu-3:50051", "--id=far").models
+    assert (model.id, model.path, model.addresses) == ("far", None, ("gpu-2:50051", "gpu-3:50051"))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ('[[models]]\nid = "far"\n', "needs a path to load it from, or the addresses"),
+        ('[[models]]\naddresses = ["gpu-2:50051"]\n', "needs an id"),
+        ('[[models]]\nid = "far"\naddresses = ["gpu-2"]\n', "addresses.0"),
+    ],
+)
+def test_a_model_that_nobody_could_serve_is_refused(
+    capsys: pytest.CaptureFixture[str], config: str, words: str
+) -> None:
+    (problem,) = problems_of(capsys, config)
+    assert words in problem
+
+
+def test_the_router_drains_for_as_long_as_workers_may_take_if_nothing_else_is_said() -> None:
+    assert settings_of(TWO_MODELS, "--grace-seconds=5").drain_seconds == 5
+    assert settings_of(TWO_MODELS, "--grace-seconds=5", "--drain-seconds=3").drain_seconds == 3
+
+
+def test_a_router_that_would_be_cut_off_while_it_drains_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    (problem,) = problems_of(capsys, TWO_MODELS, "--grace-seconds=5", "--drain-seconds=6")
+    assert "router.drain_seconds is 6, more than the 5 of launcher.grace_seconds" in problem
+
+
+def test_budgets_that_do_not_fit_into_the_time_that_there_is_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ("--grace-seconds=10", "--drain-seconds=5", "--settle-seconds=2")
+    (problem,) = problems_of(capsys, TWO_MODELS, *flags, "--termination-seconds=27")
+    assert "launcher.termination_seconds is 27, but stopping may take 27" in problem
+    assert settings_of(TWO_MODELS, *flags, "--termination-seconds=28").launcher.termination_seconds == 28
+
+
+def test_to_check_the_settings_says_whether_they_can_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        settings_of(TWO_MODELS, "--check")
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == "config.toml: can be used\n"
+    assert problems_of(capsys, "[router]\nport = -1\n" + TWO_MODELS, "--check")
+
+
+def test_the_file_is_read_again_as_it_is_then() -> None:
+    Path("config.toml").write_text(TWO_MODELS)
+    line = command_line(["--port=8123"])
+    before = line.read()
+    Path("config.toml").write_text('[[models]]\npath = "two"\n')
+    after = line.read()
+    assert [len(root.models) for root in (before, after)] == [2, 1]
+    assert after.router.port == 8123

@@ -1,17 +1,17 @@
 """Stands in for `python -m worker`; what it does besides serving health is said by FAKE_WORKER."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from textdiffusion.lifeline import follow_parent
 from textdiffusion.rpc import SERVICE_NAME
-
-follow_parent()
 
 
 def say(text: str) -> None:
@@ -32,6 +32,7 @@ async def serve() -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     server.add_insecure_port(option("listen"))
     await server.start()
+    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     say(f"pid {os.getpid()} serves {option('id')} on {option('device')} at {option('listen')}")
     if behaviour != "never-serves":
         await servicer.set(SERVICE_NAME, health_pb2.HealthCheckResponse.SERVING)
@@ -42,7 +43,14 @@ async def serve() -> None:
     say("drained")
 
 
-behaviour = os.environ.get("FAKE_WORKER", "")
+def told(line: str) -> None:
+    say(f"told {json.loads(line)}")
+
+
+follow_parent(told)
+# A file named so, in the folder where the launcher runs, says it from its next start on.
+written = Path("FAKE_WORKER")
+behaviour = written.read_text() if written.exists() else os.environ.get("FAKE_WORKER", "")
 if behaviour == "refuses":
     sys.exit("error: model.safetensors is truncated")
 if behaviour == "is-killed":

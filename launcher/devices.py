@@ -1,0 +1,62 @@
+"""What `devices = ["auto"]` stands for, which processor a worker gets, and how much of it.
+
+Only the worker's own torch can say which GPUs it can use, and to import that takes seconds. So it is asked only where
+a driver has left its mark.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Final
+
+VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+DRIVERS: Final = ("nvidiactl", "nvidia0", "kfd", "dxg")  # of NVIDIA's, of AMD's, and of Windows' in a Linux guest
+CPU: Final = "cpu"
+FIND_SECONDS: Final = 120.0
+NUMBERED: Final = re.compile(r"cuda(?::(\d+))?")
+
+
+async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
+    """Every GPU that a worker can use, or else the CPU."""
+    if not any((folder / driver).exists() for driver in DRIVERS):
+        return (CPU,)
+    command = (sys.executable, "-m", "worker.devices")
+    asked = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE)
+    try:
+        answer, _ = await asyncio.wait_for(asked.communicate(), FIND_SECONDS)
+    except asyncio.TimeoutError:
+        asked.kill()
+        await asked.wait()
+        return (CPU,)
+    return tuple(answer.decode().split()) or (CPU,)
+
+
+def only(device: str, environment: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """What a worker for `device` is told to use, and the variables that keep it from seeing other GPUs.
+
+    A process that sees a GPU takes some of its memory, used or not.
+    """
+    numbered = NUMBERED.fullmatch(device)
+    if not numbered:
+        return device, {}
+    number = int(numbered[1] or 0)
+    visible = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
+    if not visible:
+        return "cuda:0", {VISIBLE: str(number)}
+    if number < len(visible):
+        return "cuda:0", {VISIBLE: visible[number]}
+    return device, {}  # the worker says that it is not there
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_of_cores(workers: int, there_are: int) -> int | None:
+    """The threads of each of so many workers on this CPU; none: as its libraries choose, where it is the only one."""
+    return max(1, there_are // workers) if workers > 1 else None

@@ -1,0 +1,225 @@
+"""The processes of one stack: the workers, and the router in front of them.
+
+Workers serve before a router is told of them, and a router has left before its workers do, so no request ever meets a
+stack that is half there. A router keeps the settings and the workers that it was started with: for others there is
+another one, which takes over the port.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from launcher.acceptance import RefusedError, uses_all
+from launcher.changes import beside, changes
+from launcher.console import Console
+from launcher.health import Health, RouterHealth, WorkerHealth
+from launcher.plan import Plan, WorkerSpec, external_addresses, router_plan, worker_plan, worker_specs
+from launcher.ports import Doors
+from launcher.settings import LauncherRoot
+from launcher.supervised import POLL_SECONDS, StartError, Supervised
+from textdiffusion.settings import LauncherSettings
+from textdiffusion.status import CONTROL
+from textdiffusion.tasks import together
+
+# By then the workers serve, and all that is left to load is a tokenizer.
+ROUTER_START_SECONDS: Final = 60.0
+# A router that was replaced waits so long for those who keep a connection open and say nothing.
+IDLE_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a stack runs on."""
+
+    runtime: Path  # the folder of its sockets
+    devices: Sequence[str]  # that "auto" stands for
+    console: Console
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    spec: WorkerSpec
+    process: Supervised
+
+
+class Stack:
+    def __init__(self, root: LauncherRoot, doors: Doors, machine: Machine, on_lost: Callable[[], None]) -> None:
+        """`on_lost` is called when nothing is left that could serve."""
+        self.doors = doors  # those that the router in charge was given
+        self._root = root
+        self._doors = doors
+        self._machine = machine
+        self._on_lost = on_lost
+        self._workers: list[Worker] = []  # in the order in which they were started
+        self._leaving: list[Worker] = []
+        self._routers: list[Supervised] = []  # the last one is in charge
+        self._numbers = {"worker": count(), "router": count()}
+
+    @property
+    def processes(self) -> list[Supervised]:
+        return [*self._routers, *(worker.process for worker in (*self._workers, *self._leaving))]
+
+    async def start(self) -> None:
+        """Returns once all of it serves. Raises `StartError`."""
+        await together(*(self._start_worker(spec) for spec in worker_specs(self._root, self._machine.devices)))
+        await self._take_over()
+
+    async def apply(self, root: LauncherRoot, doors: Doors) -> bool:
+        """Makes of the stack what is configured now, one process after the other; whether there was anything to do.
+
+        Raises `StartError` if something new does not start; what ran until then runs on.
+        """
+        self._root, self._doors = root, doors
+        await self._forget([worker for worker in self._workers if worker.process.state == "failed"])
+        changed = changes([worker.spec for worker in self._workers], worker_specs(root, self._machine.devices))
+        await self._add(changed.start)
+        for old, new in changed.tell:
+            self._tell(self._of(old), new)
+        for old, new in changed.replace:
+            await self._replace(self._of(old), new)
+        await self._retire([self._of(spec) for spec in changed.stop])
+        differs = bool(changed.tell) or self._router_plan(self._routers[-1].name) != self._routers[-1].plan
+        if differs:
+            await self._take_over()
+        return bool(changed) or differs
+
+    async def stop(self) -> None:
+        """First the routers, when they have answered whom they had accepted; then the workers."""
+        await together(*(router.stop(self._drain_seconds) for router in self._routers))
+        await self._stop([*self._workers, *self._leaving])
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    async def _add(self, specs: Iterable[WorkerSpec]) -> None:
+        before = list(self._workers)
+        try:
+            await together(*(self._start_worker(spec) for spec in specs))
+        except StartError:
+            await self._forget([worker for worker in self._workers if worker not in before])
+            raise
+
+    def _tell(self, worker: Worker, spec: WorkerSpec) -> None:
+        """Changes what can be changed in a worker that runs, now and for when it is started again."""
+        worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
+        worker.process.tell(spec.live)
+        self._workers[self._workers.index(worker)] = Worker(spec, worker.process)
+        self._machine.console.say(f"{worker.process.name} was told its new settings")
+
+    async def _replace(self, old: Worker, spec: WorkerSpec) -> None:
+        if beside(old.spec, [worker.spec for worker in self._workers]):
+            new = await self._start_worker(spec)
+            try:
+                await self._retire([old])
+            except StartError:
+                await self._forget([new])
+                raise
+            return
+        await self._retire([old])
+        try:
+            await self._start_worker(spec)
+        except StartError:
+            await self._start_worker(old.spec)
+            raise
+        finally:
+            await self._take_over()
+
+    async def _retire(self, workers: Sequence[Worker]) -> None:
+        """Stops workers once no router knows of them any more."""
+        if not workers:
+            return
+        before = self._workers
+        self._workers = [worker for worker in before if worker not in workers]
+        self._leaving = list(workers)
+        try:
+            await self._take_over()
+        except StartError:
+            self._workers, self._leaving = before, []
+            raise
+        await self._stop(workers)
+        self._leaving = []
+
+    async def _forget(self, workers: Sequence[Worker]) -> None:
+        """Ends workers that no router uses."""
+        self._workers = [worker for worker in self._workers if worker not in workers]
+        await self._stop(workers)
+
+    async def _start_worker(self, spec: WorkerSpec) -> Worker:
+        plan = worker_plan(spec, f"worker-{next(self._numbers['worker'])}", self._machine.runtime)
+        worker = Worker(spec, self._supervised(plan, WorkerHealth(plan.address), self._root.launcher))
+        self._workers.append(worker)
+        try:
+            await worker.process.start()
+        except StartError:
+            await self._forget([worker])
+            raise
+        return worker
+
+    async def _take_over(self) -> None:
+        """Starts a router for what is configured now; when it accepts connections, the one before it leaves."""
+        number = next(self._numbers["router"])
+        plan = self._router_plan(f"router-{number}" if number else "router")
+        try:
+            self._doors.open()
+        except OSError as error:
+            raise StartError(f"cannot listen at {self._doors.url}: {error.strerror}") from error
+        limit = min(self._root.launcher.start_timeout_seconds, ROUTER_START_SECONDS)
+        health = RouterHealth(Path(plan.environment[CONTROL]))
+        settings = self._root.launcher.model_copy(update={"start_timeout_seconds": limit})
+        before, router = list(self._routers), self._supervised(plan, health, settings)
+        self._routers.append(router)
+        try:
+            await router.start()
+            await self._accepted(router, health)
+        except StartError:
+            self._routers.remove(router)
+            await router.stop(0)
+            raise
+        self.doors = self._doors
+        for each in before:
+            await each.leave(signal.SIGUSR1, self._drain_seconds + IDLE_SECONDS)
+            self._routers.remove(each)
+
+    async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
+        """Returns once the router uses all workers that serve. Raises `StartError` if it refuses one of them."""
+        while router.state == "ready":
+            serving = [worker.process for worker in self._in_front() if worker.process.state == "ready"]
+            try:
+                if uses_all(await health.details(), {process.plan.address: process.name for process in serving}):
+                    return
+            except RefusedError as error:
+                raise StartError(str(error)) from error
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _router_plan(self, name: str) -> Plan:
+        addresses = [worker.process.plan.address for worker in self._in_front()]
+        return router_plan(self._root, name, self._doors, addresses, self._machine.runtime)
+
+    def _in_front(self) -> list[Worker]:
+        """Those that may serve together: of each model, the ones with the weights of the last to be started."""
+        weights = {worker.spec.model: worker.spec.weights for worker in self._workers}
+        return [worker for worker in self._workers if worker.spec.weights == weights[worker.spec.model]]
+
+    def _supervised(self, plan: Plan, health: Health, settings: LauncherSettings) -> Supervised:
+        return Supervised(plan, health, settings, self._machine.console, self._given_up)
+
+    def _given_up(self) -> None:
+        no_router = all(router.state == "failed" for router in self._routers)
+        no_worker = all(worker.process.state == "failed" for worker in self._workers)
+        if no_router or (no_worker and not any(external_addresses(self._root))):
+            self._on_lost()
+
+    async def _stop(self, workers: Sequence[Worker]) -> None:
+        await together(*(worker.process.stop(self._root.launcher.grace_seconds) for worker in workers))
+
+    def _of(self, spec: WorkerSpec) -> Worker:
+        return next(worker for worker in self._workers if worker.spec == spec)
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self._root.router.settle_seconds + self._root.drain_seconds

@@ -1,0 +1,57 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from launcher.devices import cores, find_devices, only, share_of_cores
+
+
+async def test_where_no_driver_has_left_its_mark_there_is_the_cpu_and_nobody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    assert await find_devices(tmp_path) == ("cpu",)
+
+
+@pytest.mark.parametrize(("says", "devices"), [("cuda:0\ncuda:1\n", ("cuda:0", "cuda:1")), ("", ("cpu",))])
+async def test_where_there_is_a_driver_the_worker_says_what_it_can_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, devices: tuple[str, ...]
+) -> None:
+    (tmp_path / "nvidiactl").touch()
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n[ \"$*\" = '-m worker.devices' ] && printf '{says}'\n")
+    python.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert await find_devices(tmp_path) == devices
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_what_is_no_numbered_gpu_is_as_it_is(device: str) -> None:
+    assert only(device, {}) == (device, {})
+
+
+@pytest.mark.parametrize(("device", "seen"), [("cuda", "0"), ("cuda:0", "0"), ("cuda:3", "3")])
+def test_a_worker_sees_its_own_gpu_alone_as_the_first(device: str, seen: str) -> None:
+    assert only(device, {}) == ("cuda:0", {"CUDA_VISIBLE_DEVICES": seen})
+
+
+def test_gpus_are_counted_among_those_that_are_visible_here_whatever_they_are_called() -> None:
+    environment = {"CUDA_VISIBLE_DEVICES": "4, MIG-GPU-1a2b/7/0"}
+    assert only("cuda:1", environment) == ("cuda:0", {"CUDA_VISIBLE_DEVICES": "MIG-GPU-1a2b/7/0"})
+
+
+def test_a_gpu_that_is_not_visible_is_left_for_the_worker_to_complain_of() -> None:
+    assert only("cuda:2", {"CUDA_VISIBLE_DEVICES": "0,1"}) == ("cuda:2", {})
+
+
+def test_one_worker_alone_takes_as_many_threads_as_its_libraries_choose() -> None:
+    assert share_of_cores(1, 8) is None
+
+
+@pytest.mark.parametrize(("workers", "there_are", "share"), [(2, 8, 4), (3, 8, 2), (4, 2, 1)])
+def test_several_workers_share_the_cores(workers: int, there_are: int, share: int) -> None:
+    assert share_of_cores(workers, there_are) == share
+
+
+def test_there_is_at_least_one_core() -> None:
+    assert cores() >= 1
