@@ -186,8 +186,10 @@ class Stack:
             self._routers.remove(each)
 
     async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
-        """Returns once the router uses all workers that serve. Raises `StartError` if it refuses one of them."""
-        while router.state == "ready":
+        """Returns once the router uses all workers that serve. Raises `StartError` if it does not get that far."""
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + ROUTER_START_SECONDS
+        while router.state != "failed" and clock() < give_up:
             serving = [worker.process for worker in self._in_front() if worker.process.state == "ready"]
             try:
                 if uses_all(await health.details(), {process.plan.address: process.name for process in serving}):
@@ -195,6 +197,7 @@ class Stack:
             except RefusedError as error:
                 raise StartError(str(error)) from error
             await asyncio.sleep(POLL_SECONDS)
+        raise StartError(f"{router.name} does not use the workers that serve")
 
     def _router_plan(self, name: str) -> Plan:
         addresses = [worker.process.plan.address for worker in self._in_front()]
