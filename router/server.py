@@ -25,7 +25,10 @@ from textdiffusion.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
-HEARING_SECONDS: Final = 5.0  # for workers to be heard of before connections are accepted that can wait
+# How long connections are left waiting, which the launcher's sockets let them: for word of workers, and for the
+# tokenizers of those that serve. Whoever was accepted before that would be told that no worker serves.
+HEARING_SECONDS: Final = 5.0
+TOKENIZER_SECONDS: Final = 40.0
 IDLE_SECONDS: Final = 10.0  # for clients to use, or leave, the connections to a router that another has relieved
 TAKEN_OVER: Final = "another router has taken over"
 
@@ -48,7 +51,7 @@ async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING, inherit
         probing = await stack.enter_async_context(AsyncExitStack())
         stack.push_async_callback(runner.cleanup)  # has running requests finished, lets the workers go
         if inherited.sockets:
-            await either(stop.wait(), services.pool.heard_of_all(HEARING_SECONDS))
+            await either(stop.wait(), pool.heard_of_all(HEARING_SECONDS, TOKENIZER_SECONDS))
         if stop.is_set():
             return
         await _listen_for_probes(probing, services, settings, inherited)

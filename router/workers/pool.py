@@ -59,9 +59,14 @@ class Pool:
     def ready(self) -> bool:
         return any(worker.state is WorkerState.SERVING for worker in self.workers)
 
-    async def heard_of_all(self, seconds: float) -> None:
-        """Returns once every worker has been heard of, be it that it does not answer, or after so many seconds."""
+    async def heard_of_all(self, seconds: float, most: float) -> None:
+        """Returns once it is known of every worker whether it serves, be it that it does not answer.
+
+        One that says nothing is waited for so many seconds; one that serves, and whose tokenizer is being loaded, for
+        `most` of them.
+        """
         await holds_within(seconds, lambda: all(worker.heard_of for worker in self.workers))
+        await holds_within(most, lambda: all(worker.heard_of or worker.info is None for worker in self.workers))
 
     def model(self, name: str) -> Model:
         """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it."""

@@ -94,7 +94,7 @@ class Worker:
 
     @property
     def heard_of(self) -> bool:
-        """Whether it has said anything, or does not answer."""
+        """Whether it is known if it serves; of one that does not answer, it is."""
         return (
             self._reason != NEVER_CONNECTED
             or self._line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE

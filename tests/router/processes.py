@@ -14,7 +14,7 @@ import aiohttp
 
 from tests.fakes.waiting import eventually_async
 from textdiffusion.status import CONTROL, PROBE_SOCKETS, SOCKETS
-from textdiffusion.tasks import cancelled, holds_within
+from textdiffusion.tasks import holds_within
 
 PATIENCE_SECONDS = 60
 
@@ -64,7 +64,7 @@ class RouterProcess:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
-        await cancelled(self._reading)
+        await self._reading
 
     async def _answering(self) -> None:
         while True:
@@ -111,3 +111,4 @@ async def router_process(
         yield router
     finally:
         await router.killed()
+        print(router.log)  # noqa: T201 - shown where a test fails

@@ -115,6 +115,7 @@ async def test_a_newer_router_takes_over_and_no_request_is_lost(
     await old.accepting()
     async with aiohttp.ClientSession() as patient, aiohttp.ClientSession() as idle:
         streams = [await patient.post(f"{url}/v1/chat/completions", json=SLOW) for _ in range(3)]
+        assert [stream.status for stream in streams] == [200] * 3
         await status_of(idle, f"{url}/v1/models")  # and its connection stays
         with Clients(url) as clients:
             await clients.more_answers()

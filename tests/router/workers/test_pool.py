@@ -1,8 +1,11 @@
 import asyncio
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
+from router.text.tokenizer import ChatTokenizer
+from router.workers.pool import Pool
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, running
 
@@ -152,7 +155,7 @@ async def test_whoever_waits_for_workers_hears_of_those_too_that_do_not_answer(
 ) -> None:
     async with running(make_worker()) as good, running(make_worker(), serving=False) as loading:
         router = await start_router(good.address, loading.address, "127.0.0.1:1", wait=False)
-        await asyncio.wait_for(router.services.pool.heard_of_all(600), 30)
+        await asyncio.wait_for(router.services.pool.heard_of_all(600, 600), 30)
         assert states(router) == ["serving", "not serving", "unreachable"]
 
 
@@ -160,5 +163,25 @@ async def test_nobody_waits_for_ever_for_a_worker_that_says_nothing(start_router
     with socket.create_server(("127.0.0.1", 0)) as mute:
         host, port = mute.getsockname()
         router = await start_router(f"{host}:{port}", wait=False)
-        await asyncio.wait_for(router.services.pool.heard_of_all(0.05), 30)
+        await asyncio.wait_for(router.services.pool.heard_of_all(0.05, 600), 30)
         assert not router.services.pool.workers[0].heard_of
+
+
+async def test_a_worker_that_serves_is_waited_for_until_its_tokenizer_is_there(
+    worker: FakeWorker, tokenizer: ChatTokenizer
+) -> None:
+    loaded = threading.Event()
+
+    def load(*_: object) -> ChatTokenizer:
+        assert loaded.wait(30)
+        return tokenizer
+
+    pool = Pool([worker.address], load=load)
+    async with pool.connected():
+        await eventually(lambda: pool.workers[0].info is not None)
+        waiting = asyncio.create_task(pool.heard_of_all(0.05, 600))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        loaded.set()
+        assert not done
+        await asyncio.wait_for(waiting, 30)
+        assert pool.ready
