@@ -127,12 +127,12 @@ class Launcher:
         self._console.announce(f'Ready: {url}/v1 (model {models}). Try: uv run client/client.py {flag}"Spell river"')
 
     async def _stop(self, signals: StopSignals) -> None:
+        self._doors.close()  # the router alone decides now for how long it accepts connections
         force = asyncio.create_task(self._kill_once(signals.forced))
         try:
             await self._stack.stop()
         finally:
             await cancelled(force)
-            self._doors.close()
 
     async def _kill_once(self, forced: asyncio.Event) -> None:
         await forced.wait()

@@ -182,7 +182,8 @@ class Stack:
             raise
         self.doors = self._doors
         for each in before:
-            await each.leave(signal.SIGUSR1, self._drain_seconds + IDLE_SECONDS)
+            # It may drain twice: those who are connected, and then those who still are.
+            await each.leave(signal.SIGUSR1, 2 * self._drain_seconds + IDLE_SECONDS)
             self._routers.remove(each)
 
     async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
