@@ -38,8 +38,8 @@ class UnixAddress:
 WorkerAddress = TcpAddress | UnixAddress
 
 
-def parse_address(text: str) -> WorkerAddress:
-    """Raises `ValueError` with a sentence that says what is wrong."""
+def parse_address(text: str, *, lowest_port: int = 1) -> WorkerAddress:
+    """Port 0, a free one, is for who listens. Raises `ValueError` with a sentence that says what is wrong."""
     if text.startswith(UNIX) and text != UNIX:
         return UnixAddress(text.removeprefix(UNIX))
     found = HOST_AND_PORT.fullmatch(text)
@@ -49,13 +49,18 @@ def parse_address(text: str) -> WorkerAddress:
     host, port = found["host"].strip("[]"), int(found["port"])
     if found["host"].startswith("[") and not _is_ip(host):
         raise ValueError(f"{text}: only an IPv6 address stands in brackets")
-    if not 0 < port <= HIGHEST_PORT:
-        raise ValueError(f"{text}: a port is a number from 1 to {HIGHEST_PORT}")
+    if not lowest_port <= port <= HIGHEST_PORT:
+        raise ValueError(f"{text}: a port is a number from {lowest_port} to {HIGHEST_PORT}")
     return TcpAddress(host, port)
 
 
-def is_loopback(host: str) -> bool:
+def is_local(address: WorkerAddress) -> bool:
     """Whether only this machine reaches what listens there."""
+    return isinstance(address, UnixAddress) or is_loopback(address.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it is this machine, as only this machine calls it."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

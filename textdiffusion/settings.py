@@ -23,12 +23,13 @@ from pydantic import (
     model_validator,
 )
 
-from textdiffusion.addresses import TcpAddress, is_loopback, parse_address
+from textdiffusion.addresses import is_local, is_loopback, parse_address
 from textdiffusion.keys import parse_keys, read_keys, union
 from textdiffusion.tls import Identity, check_authority, check_identity
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
-Address = Annotated[str, StringConstraints(pattern=r"^(unix:.+|.+:\d{1,5})$")]
+Address = Annotated[str, AfterValidator(lambda text: str(parse_address(text)))]
+ListenAddress = Annotated[str, AfterValidator(lambda text: str(parse_address(text, lowest_port=0)))]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -118,7 +119,7 @@ class RouterSettings(Section):
     probe_port: int | None = Field(
         None, ge=0, le=65535, description="port for health alone, which load cannot slow; default: none"
     )
-    workers: tuple[str, ...] = Field(
+    workers: tuple[Address, ...] = Field(
         (), description="addresses of workers, unix:PATH or HOST:PORT; each address behind a DNS name is one"
     )
     workers_ca_file: FilePath | None = Field(
@@ -178,13 +179,6 @@ class RouterSettings(Section):
             return Identity(self.workers_cert_file, self.workers_key_file)
         return None
 
-    @field_validator("workers")
-    @classmethod
-    def _can_be_understood(cls, workers: tuple[str, ...]) -> tuple[str, ...]:
-        for address in workers:
-            parse_address(address)
-        return workers
-
     @model_validator(mode="after")
     def _keys_are_there(self) -> "RouterSettings":
         if self.api_keys_file:
@@ -215,7 +209,7 @@ class RouterSettings(Section):
         if self.workers_ca_file or self.allow_plaintext_workers:
             return self
         for address in map(parse_address, self.workers):
-            if isinstance(address, TcpAddress) and not is_loopback(address.host):
+            if not is_local(address):
                 raise ValueError(
                     f"workers: {address} is another machine, and anyone on the way could read and change what is sent: "
                     "set workers_ca_file to speak TLS, or allow_plaintext_workers if the network is to be trusted"
@@ -296,7 +290,7 @@ class WorkerSettings(EngineSettings):
 
     model: str = Field(min_length=1, description="a folder in Hugging Face layout, or a hub id")
     id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
-    listen: Address = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
+    listen: ListenAddress = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
     cpu_threads: int | None = Field(
         None,
@@ -313,17 +307,28 @@ class WorkerSettings(EngineSettings):
     )
     allow_plaintext: bool = Field(False, description="listen for other machines although there is no certificate")
 
+    @property
+    def tls_identity(self) -> Identity | None:
+        """What the worker shows to its clients; without it, it listens in plain text."""
+        if self.tls_cert_file and self.tls_key_file:
+            return Identity(self.tls_cert_file, self.tls_key_file)
+        return None
+
     @model_validator(mode="after")
-    def _certificates_are_complete(self) -> "WorkerSettings":
+    def _tls_files_fit(self) -> "WorkerSettings":
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise ValueError("tls_cert_file and tls_key_file belong together; one of them is missing")
-        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_cert_file and tls_key_file go together: set both or neither")
+        if self.tls_client_ca_file and not self.tls_identity:
             raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file besides")
+        if self.tls_identity:
+            check_identity(self.tls_identity)
+        if self.tls_client_ca_file:
+            check_authority(self.tls_client_ca_file)
         return self
 
     @model_validator(mode="after")
     def _nobody_listens_in(self) -> "WorkerSettings":
-        if not (self.tls_cert_file or self.allow_plaintext or is_local(self.listen)):
+        if not (self.tls_identity or self.allow_plaintext or is_local(parse_address(self.listen, lowest_port=0))):
             raise ValueError(
                 f"other machines reach {self.listen}, in plain text: set tls_cert_file and tls_key_file, or "
                 "allow_plaintext if nobody else is on that network"
@@ -336,11 +341,6 @@ class LiveSettings(Section):
 
     generation: GenerationSettings | None = None
     log_level: LogLevel | None = None
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine reaches what listens at unix:PATH or HOST:PORT."""
-    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def _is_installed(module: str) -> bool:

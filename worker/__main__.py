@@ -15,7 +15,6 @@ from textdiffusion.tracing import configure_tracing
 from worker.models.checkpoint import CheckpointError
 from worker.server import AddressInUseError, serve
 from worker.settings import WorkerRoot
-from worker.tls import TlsError
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +25,7 @@ def main() -> None:
     tracing = configure_tracing(settings.tracing, "worker")
     try:
         asyncio.run(serve(settings.worker, tracing))
-    except (CheckpointError, AddressInUseError, TlsError) as error:
+    except (CheckpointError, AddressInUseError) as error:
         exit_with([str(error)], settings.logging.log_format)
     except Exception:
         log.exception("the worker failed")

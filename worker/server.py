@@ -18,6 +18,7 @@ from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import LiveSettings, WorkerSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
 from textdiffusion.tasks import cancelled, first_of
+from textdiffusion.tls import server_credentials
 from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
@@ -25,7 +26,6 @@ from worker.health import Health
 from worker.live import obeying
 from worker.service import TextGenerationService
 from worker.startup import load
-from worker.tls import server_credentials
 
 log = structlog.get_logger(__name__)
 
@@ -56,8 +56,9 @@ class Worker:
         )
 
     async def start(self) -> str:
-        """Listens, and says where. Raises `TlsError` or `AddressInUseError`."""
-        credentials = server_credentials(self.settings)
+        """Listens, and says where. Raises `AddressInUseError`."""
+        identity = self.settings.tls_identity
+        credentials = server_credentials(identity, self.settings.tls_client_ca_file) if identity else None
         await self.health.change(loaded=False)
         try:
             if credentials:

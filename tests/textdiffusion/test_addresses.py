@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdiffusion.addresses import TcpAddress, UnixAddress, is_loopback, parse_address
+from textdiffusion.addresses import TcpAddress, UnixAddress, is_local, is_loopback, parse_address
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,19 @@ def test_any_ip_address_is_read_as_it_was_written(ip: str, port: int) -> None:
 def test_what_is_no_address_is_refused_in_words(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_address(text)
+
+
+def test_only_who_listens_may_leave_the_port_open() -> None:
+    assert parse_address("[::]:0", lowest_port=0) == TcpAddress("::", 0)
+    with pytest.raises(ValueError, match="from 0 to 65535"):
+        parse_address("host:65536", lowest_port=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_here"), [("unix:w.sock", True), ("[::1]:1", True), ("localhost:1", True), ("unixhost:1", False)]
+)
+def test_an_address_on_this_machine_is_told_from_others(text: str, is_here: bool) -> None:
+    assert is_local(parse_address(text)) is is_here
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost"])

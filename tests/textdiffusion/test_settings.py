@@ -63,27 +63,28 @@ def test_an_error_does_not_show_the_key() -> None:
     assert "SECRET" not in str(error.value)
 
 
-@pytest.mark.parametrize("listen", ["unix:/run/w.sock", "127.9.9.9:1", "[::1]:1", "localhost:1", "::1:1"])
+@pytest.mark.parametrize("listen", ["unix:/run/w.sock", "127.9.9.9:1", "[::1]:0", "localhost:1"])
 def test_a_worker_listens_in_plain_text_where_only_this_machine_hears_it(listen: str) -> None:
     assert WorkerSettings(model="m", listen=listen)
 
 
 @pytest.mark.parametrize(
     "listen",
-    ["0.0.0.0:1", "[::]:1", ":::1", "10.0.0.7:1", "gpu-1:1", "localhost.example.org:1", "*:1", "unixhost:1"],
+    ["0.0.0.0:1", "[::]:0", "10.0.0.7:1", "gpu-1:1", "localhost.example.org:1", "*:1", "unixhost:1"],
 )
-def test_a_worker_that_others_reach_needs_a_certificate_unless_that_is_said(listen: str) -> None:
+def test_a_worker_that_others_reach_needs_a_certificate_unless_that_is_said(listen: str, authority: Authority) -> None:
     with pytest.raises(ValidationError, match="in plain text: set tls_cert_file and tls_key_file, or allow_plaintext"):
         WorkerSettings(model="m", listen=listen)
     assert WorkerSettings(model="m", listen=listen, allow_plaintext=True)
-    assert WorkerSettings(model="m", listen=listen, tls_cert_file=Path("cert.pem"), tls_key_file=Path("key.pem"))
+    identity = authority.issue("worker.example.org")
+    assert WorkerSettings(model="m", listen=listen, tls_cert_file=identity.cert_file, tls_key_file=identity.key_file)
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["tls_cert_file"], "one of them is missing"),
-        (["tls_key_file"], "one of them is missing"),
+        (["tls_cert_file"], "go together: set both or neither"),
+        (["tls_key_file"], "go together: set both or neither"),
         (["tls_client_ca_file"], "needs tls_cert_file"),
     ],
 )
@@ -106,9 +107,12 @@ def test_workers_elsewhere_are_not_unless_that_is_said(address: str, authority: 
     assert RouterSettings(workers=(address,), workers_ca_file=authority.ca_file)
 
 
-def test_an_address_that_cannot_be_understood_is_refused() -> None:
+@pytest.mark.parametrize("address", ["::1:50051", ":::50051"])
+def test_an_address_that_cannot_be_understood_is_refused(address: str) -> None:
     with pytest.raises(ValidationError, match="an IPv6 address stands in brackets"):
-        RouterSettings(workers=("::1:50051",))
+        RouterSettings(workers=(address,))
+    with pytest.raises(ValidationError, match="an IPv6 address stands in brackets"):
+        WorkerSettings(model="m", listen=address, allow_plaintext=True)
 
 
 def test_certificate_and_key_go_together_and_with_an_authority(authority: Authority) -> None:
@@ -133,3 +137,17 @@ def test_files_that_do_not_fit_are_refused_before_anything_starts(authority: Aut
         RouterSettings(
             workers_ca_file=authority.ca_file, workers_cert_file=one.cert_file, workers_key_file=other.key_file
         )
+
+
+@pytest.mark.parametrize("name", ["tls_cert_file", "tls_key_file", "tls_client_ca_file"])
+def test_a_worker_looks_through_each_of_its_files_too(authority: Authority, tmp_path: Path, name: str) -> None:
+    identity = authority.issue("worker.example.org")
+    files = {
+        "tls_cert_file": identity.cert_file,
+        "tls_key_file": identity.key_file,
+        "tls_client_ca_file": authority.ca_file,
+    }
+    assert WorkerSettings(model="m", **files).tls_identity == identity
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(ValidationError, match=f"{missing}: cannot be read: No such file"):
+        WorkerSettings(model="m", **{**files, name: missing})
