@@ -34,4 +34,4 @@ async def _main(argv: Sequence[str]) -> int:
             machine = Machine(runtime, await find_devices(), Console(root.logging.log_format))
             return await Launcher(line, root, doors, machine).run(signals, to_be_read)
     except ConfigurationError as error:
-        exit_with(error.problems)
+        exit_with(error.problems, root.logging.log_format)

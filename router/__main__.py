@@ -27,12 +27,12 @@ class Settings(RootSettings):
 def main() -> None:
     settings = main_settings(Settings, sys.argv[1:])
     configure_logging(settings.logging, "router")
-    tracing = configure_tracing(settings.tracing, "router")
+    tracing = configure_tracing(settings.tracing, "router", settings.logging.log_format)
     follow_parent()
     try:
         _run(serve(settings.router, tracing, Inherited.from_environment(os.environ)))
     except CannotListenError as error:
-        exit_with([str(error)])
+        exit_with([str(error)], settings.logging.log_format)
     finally:
         tracing.close()
 

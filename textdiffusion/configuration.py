@@ -163,7 +163,7 @@ def merged_generation(lower: Tree, upper: Tree) -> Tree:
     return {**kept, **upper}
 
 
-def exit_with(problems: Sequence[str], log_format: str = "console") -> NoReturn:
+def exit_with(problems: Sequence[str], log_format: str) -> NoReturn:
     for problem in problems:
         line = json.dumps({"event": problem, "level": "error"}) if log_format == "json" else f"error: {problem}"
         print(line, file=sys.stderr)  # noqa: T201 - logging is not set up yet

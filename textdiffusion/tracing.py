@@ -65,7 +65,7 @@ NO_SPAN: Final = Span()
 NO_TRACING: Final = Tracing()
 
 
-def configure_tracing(settings: TracingSettings, process: str) -> Tracing:
+def configure_tracing(settings: TracingSettings, process: str, log_format: str) -> Tracing:
     """Sends the spans of `process` to the collector, if there is one; exits with 1 if it cannot be set up."""
     if settings.otlp_endpoint is None:
         return NO_TRACING
@@ -74,4 +74,4 @@ def configure_tracing(settings: TracingSettings, process: str) -> Tracing:
 
         return OpenTelemetry(provider_for(settings.otlp_endpoint, settings.sample_ratio, process))
     except ValueError as error:
-        exit_with([f"environment: one of OpenTelemetry's own variables is wrong: {error}"])
+        exit_with([f"environment: one of OpenTelemetry's own variables is wrong: {error}"], log_format)

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def main() -> None:
     settings = main_settings(WorkerRoot, sys.argv[1:])
     configure_logging(settings.logging, "worker")
-    tracing = configure_tracing(settings.tracing, "worker")
+    tracing = configure_tracing(settings.tracing, "worker", settings.logging.log_format)
     try:
         asyncio.run(serve(settings.worker, tracing))
     except (CheckpointError, AddressInUseError) as error:

@@ -297,6 +297,15 @@ def test_a_port_in_use_is_one_message_before_anything_starts(launch: Launch) -> 
     assert stack.lines[0].startswith(f"error: router.port: {port} is in use")
 
 
+def test_it_is_json_where_the_file_asks_for_that(launch: Launch, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[logging]\nlog_format = "json"\n')
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        stack = launch("--model=./tiny", f"--port={taken.getsockname()[1]}")
+        assert stack.exit_code() == 1
+    (line,) = stack.lines
+    assert "is in use" in json.loads(line)["event"]
+
+
 def test_every_mistake_in_the_configuration_has_a_line_of_its_own(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[router]\nprot = 1\n[[models]]\npath = "nowhere"\ndtype = "float8"\n')
     stack = launch("--max-body-bytes=many", "--workers=host:1", TDI_ROUTR__PORT="1")

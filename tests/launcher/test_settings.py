@@ -206,7 +206,10 @@ def test_they_can_be_named_by_a_flag_too() -> None:
     [
         ('[[models]]\nid = "far"\n', "needs a path to load it from, or the addresses"),
         ('[[models]]\naddresses = ["gpu-2:50051"]\n', "needs an id"),
-        ('[[models]]\nid = "far"\naddresses = ["gpu-2"]\n', "models.0.addresses.0: gpu-2 is neither unix:PATH nor HOST:PORT"),
+        (
+            '[[models]]\nid = "far"\naddresses = ["gpu-2"]\n',
+            "models.0.addresses.0: gpu-2 is neither unix:PATH nor HOST:PORT",
+        ),
     ],
 )
 def test_a_model_that_nobody_could_serve_is_refused(

@@ -1,6 +1,7 @@
 """The router as a process: how it starts, how it drains, and how it ends."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -77,6 +78,14 @@ async def test_a_port_in_use_is_one_sentence_and_exit_code_1(start: Start) -> No
     assert f"127.0.0.1:{port}" in sentence
     assert "in use" in sentence
     assert "Traceback" not in errors
+
+
+async def test_it_is_json_where_that_is_the_format_of_the_log(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        _, errors = await ended(await start(f"--port={taken.getsockname()[1]}", "--log-format=json"))
+    *_, last = map(json.loads, errors.splitlines())
+    assert last["level"] == "error"
+    assert "in use" in last["event"]
 
 
 async def test_a_setting_that_is_wrong_is_one_sentence_and_exit_code_1(start: Start) -> None:

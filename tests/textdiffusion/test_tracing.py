@@ -41,7 +41,7 @@ def test_nobody_s_spans_are_one_and_the_same_and_ask_for_nothing() -> None:
     def attributes() -> dict[str, str]:
         raise AssertionError("nobody records them")
 
-    assert configure_tracing(TracingSettings(), "router") is NO_TRACING
+    assert configure_tracing(TracingSettings(), "router", "console") is NO_TRACING
     with NO_TRACING.serving("s", [("traceparent", TRACEPARENT)]) as span, span.calling("c") as call:
         assert span is call is NO_SPAN
         span.set(attributes)
@@ -104,7 +104,7 @@ def test_headers_are_found_in_any_case_and_among_binary_metadata(recorder: Recor
 
 @pytest.mark.parametrize("path", ["", "/", "/v1/traces", "/v1/traces/"])
 def test_spans_are_sent_to_the_path_for_traces_whether_or_not_it_is_named(collector: Collector, path: str) -> None:
-    tracing = configure_tracing(TracingSettings(otlp_endpoint=collector.url + path), "router")
+    tracing = configure_tracing(TracingSettings(otlp_endpoint=collector.url + path), "router", "console")
     with tracing.serving("s", ()):
         pass
     tracing.close()
@@ -166,7 +166,7 @@ def test_a_variable_of_opentelemetry_s_that_is_wrong_is_one_sentence(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as exit_:
-        configure_tracing(TracingSettings(otlp_endpoint="http://127.0.0.1:1"), "router")
+        configure_tracing(TracingSettings(otlp_endpoint="http://127.0.0.1:1"), "router", "console")
     assert exit_.value.code == 1
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("error: environment: one of OpenTelemetry's own variables is wrong: ")
