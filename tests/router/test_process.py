@@ -14,13 +14,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.fakes.certificates import Authority
 from tests.fakes.waiting import eventually
-from tests.fakes.worker import FakeWorker
+from tests.fakes.worker import FakeWorker, running
 from textdiffusion.signals import ECHO_SECONDS, EXIT_FORCED
+from textdiffusion.tls import server_credentials
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 PATIENCE_SECONDS = 20
 
+MakeWorker = Callable[..., FakeWorker]
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
 
@@ -113,6 +116,20 @@ async def test_workers_that_cannot_be_spoken_to_are_one_sentence_and_exit_code_1
     code, errors = await ended(await start("--port=0", *arguments))
     assert (code, errors.count("\n")) == (1, 1)
     assert said in errors
+
+
+async def test_a_handshake_that_fails_is_in_the_log_alone(
+    start: Start, make_worker: MakeWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC would say it too, in lines that are no JSON."""
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    trusted, other = Authority(tmp_path / "trusted"), Authority(tmp_path / "other")
+    async with running(make_worker(), credentials=server_credentials(other.issue("127.0.0.1"), None)) as worker:
+        workers = (f"--workers={worker.address}", f"--workers-ca-file={trusted.ca_file}")
+        process = await start("--port=0", "--log-format=json", *workers)
+        assert process.stderr
+        said = await asyncio.wait_for(process.stderr.readuntil(b"does not vouch"), PATIENCE_SECONDS)
+    assert all(line.startswith(b"{") for line in said.splitlines())
 
 
 async def test_a_file_of_keys_that_everyone_can_read_is_warned_about(start: Start, tmp_path: Path) -> None:
