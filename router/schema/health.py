@@ -41,7 +41,7 @@ class HealthModel(TypedDict):
 
 
 class HealthWorker(TypedDict):
-    address: Annotated[str, Field(description="as the router was given it")]
+    address: Annotated[str, Field(description="as the router was given it, or where its name leads")]
     model: Annotated[str | None, Field(description="null until the worker has first said it")]
     device: Annotated[str | None, Field(description="null until the worker has first said it")]
     state: Annotated[WorkerState, Field(description="as the router sees it")]

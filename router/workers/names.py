@@ -10,13 +10,17 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]  # from a name to IP address
 
 
 async def resolve(name: str) -> list[str]:
-    """The IP addresses of `name`, of those kinds that this machine has itself. Raises `OSError`."""
+    """The IP addresses of `name`, all IPv4 or all IPv6. Raises `OSError`.
+
+    A machine that has one of each is one worker. It is the kind of the first answer, where the system puts what it can
+    reach and prefers (RFC 6724).
+    """
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     except UnicodeError as error:
         raise OSError("a part of it is empty or too long") from error
-    return [str(address[0]) for *_, address in found]
+    return [str(address[0]) for family, *_, address in found if family == found[0][0]]
 
 
 def workers_behind(address: TcpAddress, ips: Sequence[str]) -> list[TcpAddress]:

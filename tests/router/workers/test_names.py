@@ -1,3 +1,4 @@
+import socket
 from typing import Any
 
 import pytest
@@ -33,6 +34,23 @@ def test_neither_order_nor_repetition_matters(ips: list[str], random: Any) -> No
 async def test_localhost_is_this_machine() -> None:
     address = TcpAddress("localhost", 50051)
     assert workers_behind(address, await resolve("localhost")) == [address]
+
+
+V4, V6 = ["10.0.0.1", "10.0.0.2"], ["fd00::1", "fd00::2"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "taken"), [(V6 + V4, V6), (V4 + V6, V4), ([V6[0], *V4, V6[1]], V6), (V4, V4), (V6, V6)]
+)
+async def test_machines_that_have_two_addresses_count_once(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], taken: list[str]
+) -> None:
+    def getaddrinfo(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        families = [socket.AF_INET6 if ":" in ip else socket.AF_INET for ip in answers]
+        return [(family, socket.SOCK_STREAM, 6, "", (ip, 0)) for family, ip in zip(families, answers, strict=True)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert await resolve("workers.internal") == taken
 
 
 @pytest.mark.parametrize("name", ["no-such-machine.invalid", "a..b", "a" * 64, "ä" * 64])
