@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from launcher.health import RouterHealth
 from router.app import build_app
 from router.http.connection import Runner
 from router.services import SERVICES, Services
@@ -98,16 +99,27 @@ async def worker(make_worker: Callable[..., FakeWorker]) -> AsyncIterator[FakeWo
 class RunningRouter:
     """One router, and two clients for it."""
 
-    def __init__(self, url: str, services: Services, http: aiohttp.ClientSession) -> None:
-        self.url = url
+    def __init__(self, runner: Runner, services: Services, http: aiohttp.ClientSession) -> None:
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self.runner = runner
         self.services = services
         self.http = http
-        self.openai = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        self.openai = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
 
     async def post(self, body: Any, **kwargs: Any) -> tuple[int, Any]:
         """Status and JSON of a chat request."""
         async with self.http.post(f"{self.url}/v1/chat/completions", json=body, **kwargs) as response:
             return response.status, await response.json()
+
+    @asynccontextmanager
+    async def asked_by_its_launcher(self, socket: Path) -> AsyncIterator[RouterHealth]:
+        """On the control socket, which it opens there."""
+        await web.UnixSite(self.runner, socket).start()
+        launcher = RouterHealth(socket)
+        try:
+            yield launcher
+        finally:
+            await launcher.close()
 
     async def get(self, path: str) -> tuple[int, Any]:
         async with self.http.get(f"{self.url}{path}") as response:
@@ -165,7 +177,7 @@ async def _router(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as http:
-        running_router = RunningRouter(f"http://127.0.0.1:{runner.addresses[0][1]}", app[SERVICES], http)
+        running_router = RunningRouter(runner, app[SERVICES], http)
         try:
             yield running_router
         finally:

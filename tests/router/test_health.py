@@ -1,12 +1,12 @@
-import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launcher.readiness import WorkerRefusedError, router_ready
-from tests.fakes.waiting import eventually
+from launcher.acceptance import RefusedError, uses_all
+from tests.fakes.waiting import eventually, eventually_async
 from tests.fakes.worker import FakeWorker, running
 
 
@@ -140,10 +140,15 @@ async def test_without_keys_nobody_is_a_stranger(router: Any, worker: FakeWorker
 
 
 async def test_the_launcher_needs_no_key_to_learn_which_workers_are_used(
-    make_worker: Callable[..., FakeWorker], start_router: Any
+    make_worker: Callable[..., FakeWorker], start_router: Any, tmp_path: Path
 ) -> None:
     async with running(make_worker()) as good, running(make_worker(tokenizer_fingerprint="another")) as bad:
         router = await start_router(good.address, bad.address, api_keys={"alice": "sk-alice"})
-        await asyncio.wait_for(router_ready(router.url, {good.address: "worker-0"}), 30)
-        with pytest.raises(WorkerRefusedError, match="worker-1: it"):
-            await asyncio.wait_for(router_ready(router.url, {good.address: "worker-0", bad.address: "worker-1"}), 30)
+        async with router.asked_by_its_launcher(tmp_path / "control.sock") as health:
+
+            async def uses(**workers: str) -> bool:
+                return uses_all(await health.details(), {address: name for name, address in workers.items()})
+
+            await eventually_async(lambda: uses(first=good.address))
+            with pytest.raises(RefusedError, match="the router refuses second: it"):
+                await eventually_async(lambda: uses(first=good.address, second=bad.address))

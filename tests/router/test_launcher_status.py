@@ -74,6 +74,16 @@ async def test_strangers_are_not_told(worker: FakeWorker, start_router: Any, tmp
             assert (await response.json())["launcher"] is None
 
 
+async def test_the_launcher_is_not_asked_for_what_it_asks_itself(router: Any, tmp_path: Path) -> None:
+    """It asks in order to answer, and would be asked again for that, and so on."""
+    async with launcher(tmp_path / "l.sock", web.json_response(STATUS)) as path:
+        router.services.status_path = path
+        async with router.asked_by_its_launcher(tmp_path / "control.sock") as health:
+            details = await health.details()
+    assert details["status"] == "ready"
+    assert details["launcher"] is None
+
+
 async def test_a_launcher_that_is_gone_changes_nothing_else(router: Any, tmp_path: Path) -> None:
     router.services.status_path = str(tmp_path / "nobody.sock")
     status, body = await router.get("/health")
