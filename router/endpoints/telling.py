@@ -49,14 +49,16 @@ class Teller:
         self._reply = reply
         self._model = model
         self._asked = asked
-        self._begun: set[int] = set()
+        self._opened: set[int] = set()
+        self._begun: set[int] = set()  # of which more was told than that they are there
 
     async def tell(self, job: Job, update: pb.GenerateUpdate, piece: Piece) -> None:
-        events = [] if job.index in self._begun else [*self._reply.opening(job.index)]
+        events = [] if job.index in self._opened else [*self._reply.opening(job.index)]
         if self._asked.diffusing or piece.text or piece.tokens or piece.finish_reason:
             events.append(self._reply.chunk(job.index, piece))
-        if events:
             self._begun.add(job.index)
+        if events:
+            self._opened.add(job.index)
         if self._asked.diffusing:
             canvas = canvas_after(update, self._model, self._asked.alternatives or 0)
             *first, last = [{**event, "canvas": canvas} for event in events]

@@ -128,6 +128,16 @@ async def test_a_completion_that_has_not_come_to_its_first_text_goes_elsewhere(p
     assert len(second.requests) == 1
 
 
+async def test_a_chat_of_which_only_the_role_was_told_goes_elsewhere_and_tells_it_once(pair: Any) -> None:
+    router, first, second = pair
+    first.script.order = [[1], [0], [2]]
+    first.script.fail_after = 1
+    told = await events(router, "/v1/chat/completions", ASK)
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in told) == "Hello, wörld! 🌍"
+    assert [event["choices"][0]["delta"].get("role") for event in told].count("assistant") == 1
+    assert len(second.requests) == 1
+
+
 async def test_a_stream_that_has_begun_ends_with_the_error(pair: Any) -> None:
     router, first, second = pair
     first.script.fail_after = 3
