@@ -77,6 +77,10 @@ bench-router *ARGS: (_install "--group" "bench")
 bench-overload *ARGS: (_install "--extra" "worker" "--group" "bench")
     @exec uv run --no-sync python -m benchmarks.overload "$@"
 
+# Disturbs a stack at random while it is asked, and counts what becomes of its requests: just soak --faults 20 --minutes 1
+soak *ARGS: _runtime
+    @exec uv run --no-sync python -m benchmarks.soak "$@"
+
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime
     @exec uv run --no-sync python -m models.demo.evaluate "$@"
