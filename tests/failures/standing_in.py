@@ -1,0 +1,27 @@
+"""Stacks whose workers are stood in for, as the real one would not fail in the way that is wanted."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.folders import ROOT
+from benchmarks.soak.configuration import Configuration, served
+from benchmarks.soak.stack import Stack, folder_for
+
+FAKES = Path(__file__).parent / "fakes"
+REPLY = "It serves on."
+GRACE_SECONDS = 600  # whoever ends sooner has been made to
+
+
+@contextmanager
+def standing_in(*, crash_budget: int = 5, **workers: list[str]) -> Iterator[Stack]:
+    """A stack, not started yet, of workers each of which does at each of its starts what is said of it."""
+    configuration = Configuration(
+        models=[served(workers=len(workers))], launcher={"crash_budget": crash_budget, "grace_seconds": GRACE_SECONDS}
+    )
+    told = {name.replace("_", "-"): does for name, does in workers.items()}
+    paths = {"PYTHONPATH": f"{FAKES}{os.pathsep}{ROOT}", "FAKE_WORKERS": json.dumps(told)}
+    with folder_for(configuration, paths) as stack:
+        yield stack
