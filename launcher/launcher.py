@@ -17,7 +17,7 @@ from launcher.watch import Watch
 from textdiffusion.configuration import CommandLine, ConfigurationError
 from textdiffusion.signals import StopSignals
 from textdiffusion.status import Reload
-from textdiffusion.tasks import cancelled, first_of
+from textdiffusion.tasks import cancelled, either, first_of
 
 EXIT_STOPPED: Final = 0
 EXIT_START_FAILED: Final = 2
@@ -80,12 +80,8 @@ class Launcher:
             self._reporter.reload = await self._reload()
 
     async def _until_changed(self, to_be_read: asyncio.Event) -> None:
-        hup = asyncio.create_task(to_be_read.wait())
-        waits = [hup, asyncio.create_task(self._watch.changed())] if self._root.launcher.watch else [hup]
-        try:
-            await first_of(*waits)
-        finally:
-            await cancelled(*waits)
+        watched = [self._watch.changed()] if self._root.launcher.watch else []
+        await either(to_be_read.wait(), *watched)
         to_be_read.clear()
 
     async def _reload(self) -> Reload:
