@@ -15,6 +15,7 @@ from typing import Final
 
 from typing_extensions import Self
 
+from textdiffusion.addresses import TcpAddress
 from textdiffusion.configuration import ConfigurationError
 from textdiffusion.settings import RouterSettings
 
@@ -87,7 +88,7 @@ def url_of(host: str, port: int) -> str:
         address = ip_address(host)
         if address.is_unspecified:
             host = "127.0.0.1" if address.version == 4 else "::1"  # noqa: PLR2004
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"http://{TcpAddress(host, port)}"
 
 
 def _same(door: Door | None, host: str, port: int | None) -> Door | None:

@@ -8,6 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
+from textdiffusion.addresses import TcpAddress
+
 # To listen on a socket again sets its backlog anew. The kernel's own limit, `net.core.somaxconn`, is seldom higher.
 BACKLOG: Final = 4096
 
@@ -16,14 +18,14 @@ class CannotListenError(Exception):
     """The address cannot be listened on; says why in a sentence."""
 
 
-async def listen(runner: web.BaseRunner, host: str, port: int, sockets: Sequence[socket] = ()) -> tuple[str, int]:
+async def listen(runner: web.BaseRunner, host: str, port: int, sockets: Sequence[socket] = ()) -> TcpAddress:
     """Accepts on `sockets` or, if there are none, at `host` and `port`; where that is. Raises `OSError`."""
     for each in sockets:
         await web.SockSite(runner, each, backlog=BACKLOG).start()
     if not sockets:
         await web.TCPSite(runner, host, port).start()
     found_host, found_port, *_ = runner.addresses[0]
-    return found_host, found_port
+    return TcpAddress(found_host, found_port)
 
 
 @contextmanager
@@ -34,7 +36,3 @@ def told(place: str) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise CannotListenError(f"cannot listen on {place}: {reason}") from error
-
-
-def url_of(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

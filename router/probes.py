@@ -19,6 +19,7 @@ from router.endpoints import health
 from router.http.middleware import answer_errors, identify_and_log
 from router.listening import listen
 from router.services import SERVICES, Services
+from textdiffusion.addresses import TcpAddress
 from textdiffusion.tasks import cancelled
 
 BEAT_SECONDS: Final = 0.5
@@ -46,9 +47,7 @@ class Heartbeat:
 
 
 @asynccontextmanager
-async def probes(
-    services: Services, host: str, port: int, sockets: Sequence[socket] = ()
-) -> AsyncIterator[tuple[str, int]]:
+async def probes(services: Services, host: str, port: int, sockets: Sequence[socket] = ()) -> AsyncIterator[TcpAddress]:
     """Answers for as long as the context lasts, at an address that it gives. Raises `OSError` if it cannot listen.
 
     `sockets`, which listen already, take the place of `host` and `port`.
@@ -83,13 +82,13 @@ class Listener:
         self._host = host
         self._port = port
         self._sockets = sockets
-        self._listening: Future[tuple[str, int]] = Future()
+        self._listening: Future[TcpAddress] = Future()
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
 
-    async def start(self) -> tuple[str, int]:
-        """Host and port. Raises `OSError` if it cannot be listened on."""
+    async def start(self) -> TcpAddress:
+        """Where it listens. Raises `OSError` if it cannot be listened on."""
         self._thread.start()
         return await asyncio.wrap_future(self._listening)
 

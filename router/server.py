@@ -13,11 +13,12 @@ from router.app import build_app
 from router.http.connection import Runner
 from router.http.keys import warn_if_all_can_read
 from router.inherited import NOTHING, Inherited
-from router.listening import listen, told, url_of
+from router.listening import listen, told
 from router.probes import probes
 from router.services import SERVICES, SHUTTING_DOWN, Services
 from router.workers.line import Dialer
 from router.workers.pool import Pool
+from textdiffusion.addresses import TcpAddress
 from textdiffusion.settings import RouterSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
 from textdiffusion.tasks import either
@@ -73,9 +74,9 @@ def _takeover_signal() -> asyncio.Event:
 
 async def _listen(runner: Runner, settings: RouterSettings, inherited: Inherited) -> None:
     """On the control socket last: whoever gets an answer there knows that the port is accepted on."""
-    with told(f"{settings.host}:{settings.port}"):
+    with told(str(TcpAddress(settings.host, settings.port))):
         address = await listen(runner, settings.host, settings.port, inherited.sockets)
-    log.info("listening", url=url_of(*address))
+    log.info("listening", url=f"http://{address}")
     if inherited.control_path:
         with told(inherited.control_path):
             await web.UnixSite(runner, inherited.control_path).start()
@@ -87,9 +88,9 @@ async def _listen_for_probes(
     if settings.probe_port is None and not inherited.probe_sockets:
         return
     port = settings.probe_port or 0
-    with told(f"{settings.host}:{port}"):
+    with told(str(TcpAddress(settings.host, port))):
         address = await probing.enter_async_context(probes(services, settings.host, port, inherited.probe_sockets))
-    log.info("listening for probes", url=url_of(*address))
+    log.info("listening for probes", url=f"http://{address}")
 
 
 async def _be_relieved(runner: Runner, services: Services, settings: RouterSettings, stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Where a worker is: a unix socket, or a host and a port.
+"""Where a process listens: at a unix socket, or at a host and a port.
 
 The host may be a DNS name, behind which there are several machines, or others tomorrow; whoever connects looks it up.
 """

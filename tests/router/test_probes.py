@@ -29,16 +29,16 @@ def asked_while_the_event_loop_stands_still(url: str) -> tuple[int, Any]:
 
 @pytest.mark.parametrize(("path", "status"), [("live", "live"), ("ready", "ready")])
 async def test_probes_are_answered_while_the_router_is_busy(router: Any, path: str, status: str) -> None:
-    async with probes(router.services, "127.0.0.1", 0) as (_, port):
-        answer = asked_while_the_event_loop_stands_still(f"http://127.0.0.1:{port}/health/{path}")
+    async with probes(router.services, "127.0.0.1", 0) as address:
+        answer = asked_while_the_event_loop_stands_still(f"http://{address}/health/{path}")
     assert answer == (200, {"status": status})
 
 
 async def test_a_router_that_drains_is_live_and_not_ready(router: Any) -> None:
-    async with probes(router.services, "127.0.0.1", 0) as (_, port):
+    async with probes(router.services, "127.0.0.1", 0) as address:
         router.services.draining = True
         statuses = {
-            path: asked_while_the_event_loop_stands_still(f"http://127.0.0.1:{port}/health/{path}")[0]
+            path: asked_while_the_event_loop_stands_still(f"http://{address}/health/{path}")[0]
             for path in ("live", "ready")
         }
     assert statuses == {"live": 200, "ready": 503}
@@ -48,7 +48,7 @@ async def test_a_router_that_stands_still_for_long_is_not_live(router: Any) -> N
     now = 0.0
     heartbeat = Heartbeat(lambda: now)
     listener = Listener(build_probes(router.services, heartbeat), "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{(await listener.start())[1]}/health/live"
+    url = f"http://{await listener.start()}/health/live"
     try:
         now = STUCK_SECONDS
         assert asked_while_the_event_loop_stands_still(url)[0] == 200
@@ -61,8 +61,8 @@ async def test_a_router_that_stands_still_for_long_is_not_live(router: Any) -> N
 
 
 async def test_there_is_nothing_but_health_on_that_port(router: Any) -> None:
-    async with probes(router.services, "127.0.0.1", 0) as (_, port):
-        status, body = asked_while_the_event_loop_stands_still(f"http://127.0.0.1:{port}/v1/models")
+    async with probes(router.services, "127.0.0.1", 0) as address:
+        status, body = asked_while_the_event_loop_stands_still(f"http://{address}/v1/models")
     assert (status, set(body["error"])) == (404, {"message", "type", "param", "code"})
 
 
