@@ -82,7 +82,8 @@ class RouterHealth:
     def __init__(self, control: Path) -> None:
         self._session = aiohttp.ClientSession(
             "http://router",
-            connector=aiohttp.UnixConnector(path=str(control)),
+            # A router that is relieved waits for its clients to leave; this one must not be who keeps it.
+            connector=aiohttp.UnixConnector(path=str(control), force_close=True),
         )
 
     async def serves(self) -> bool:
