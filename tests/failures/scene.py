@@ -1,6 +1,8 @@
 """A stack, the clients before it, and what has to become true of it."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -74,6 +76,11 @@ class Scene:
 
 def named(status: LauncherStatus, name: str) -> ProcessStatus:
     return next(process for process in status["processes"] if process["name"] == name)
+
+
+def send(process: ProcessStatus, number: signal.Signals) -> None:
+    assert process["pid"], process  # or else the signal would be for the tests themselves
+    os.kill(process["pid"], number)
 
 
 def serves_again(status: LauncherStatus, before: ProcessStatus) -> bool:

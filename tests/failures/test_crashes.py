@@ -1,10 +1,9 @@
 """Workers that die again and again, or work no more."""
 
-import os
 import signal
 
 from benchmarks.soak.stack import Stack, is_well, serving_workers
-from tests.failures.scene import Scene, named
+from tests.failures.scene import Scene, named, send
 from tests.failures.standing_in import REPLY, standing_in
 
 STOP_SECONDS = 60
@@ -20,7 +19,7 @@ async def test_a_worker_that_fails_as_it_loads_again_is_started_once_more() -> N
     with standing_in(worker_0=["serves", "exits", "serves"], worker_1=["serves"]) as stack:
         scene = await begun(stack)
         worker, _ = await scene.two_workers()
-        os.kill(worker["pid"] or 0, signal.SIGKILL)
+        send(worker, signal.SIGKILL)
         status = await scene.until(lambda status: is_well(status) and named(status, "worker-0")["restarts"] == 2)
         assert len(serving_workers(status)) == 2
         assert "launcher | worker-0 failed to start: it ended with exit code 1; its last lines:" in scene.said
@@ -31,7 +30,7 @@ async def test_a_worker_that_dies_too_often_is_given_up_and_the_other_serves_on(
     with standing_in(crash_budget=1, worker_0=["serves", "exits"], worker_1=["serves"]) as stack:
         scene = await begun(stack)
         worker, _ = await scene.two_workers()
-        os.kill(worker["pid"] or 0, signal.SIGKILL)
+        send(worker, signal.SIGKILL)
         await scene.until(lambda status: named(status, "worker-0")["state"] == "failed")
         assert (await scene.ask()).choices[0].text == REPLY
         assert "launcher | worker-0 died more than 1 times within 300 s; it is given up" in scene.said
@@ -43,7 +42,7 @@ async def test_a_launcher_whose_last_worker_is_given_up_ends_with_3() -> None:
     with standing_in(crash_budget=1, worker_0=["serves", "exits"]) as stack:
         scene = await begun(stack)
         (worker,) = serving_workers(await scene.until(is_well))
-        os.kill(worker["pid"] or 0, signal.SIGKILL)
+        send(worker, signal.SIGKILL)
         assert await stack.ended(STOP_SECONDS) == 3
         assert "launcher | worker-0 died more than 1 times within 300 s; it is given up" in scene.said
         assert stack.processes() == []

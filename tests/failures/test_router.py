@@ -1,19 +1,18 @@
 """Routers that die. Whoever was connected is cut off, and nobody else notices."""
 
 import asyncio
-import os
 import signal
 
 from benchmarks.soak.ledger import Verdict
 from benchmarks.soak.stack import routers
-from tests.failures.scene import SHORT, Scene, named
+from tests.failures.scene import SHORT, Scene, named, send
 
 
 async def test_who_connects_while_there_is_no_router_waits_and_is_served_by_the_next(pair: Scene) -> None:
     (router,) = routers(await pair.until(lambda status: routers(status)[-1]["pid"]))
     death = pair.deaths.begin()
     async with pair.load() as load:
-        os.kill(router["pid"] or 0, signal.SIGKILL)
+        send(router, signal.SIGKILL)
         asking = asyncio.create_task(pair.ask(SHORT))
         status = await pair.until(lambda status: named(status, router["name"])["pid"] not in (None, router["pid"]))
         pair.deaths.end(death)

@@ -1,11 +1,10 @@
 """Workers of the bundled model that are killed, stopped and paused while clients ask."""
 
 import asyncio
-import os
 import signal
 
 from benchmarks.soak.stack import serving_workers
-from tests.failures.scene import Scene, named, nothing_failed, serves_again, undisturbed_by
+from tests.failures.scene import Scene, named, nothing_failed, send, serves_again, undisturbed_by
 
 NOTICED_SECONDS = 15
 PAUSE_SECONDS = 3
@@ -14,7 +13,7 @@ PAUSE_SECONDS = 3
 async def test_a_killed_worker_costs_no_request_that_had_not_begun_and_is_back_soon(pair: Scene) -> None:
     victim, _ = await pair.two_workers()
     async with pair.load() as load:
-        os.kill(victim["pid"] or 0, signal.SIGKILL)
+        send(victim, signal.SIGKILL)
         await load.answered(4)
         status = await pair.until(lambda status: serves_again(status, victim))
     assert nothing_failed(load.ledger)
@@ -28,7 +27,7 @@ async def test_a_killed_worker_costs_no_request_that_had_not_begun_and_is_back_s
 async def test_a_worker_that_hangs_is_noticed_and_replaced_while_the_other_serves(pair: Scene) -> None:
     victim, other = await pair.two_workers()
     async with pair.load() as load:
-        os.kill(victim["pid"] or 0, signal.SIGSTOP)
+        send(victim, signal.SIGSTOP)
 
         async def noticed() -> None:
             await pair.until(lambda status: named(status, victim["name"])["state"] != "ready")
@@ -45,9 +44,9 @@ async def test_a_worker_that_hangs_is_noticed_and_replaced_while_the_other_serve
 async def test_a_worker_that_pauses_for_a_moment_is_left_alone(pair: Scene) -> None:
     before = await pair.two_workers()
     async with pair.load() as load:
-        os.kill(before[0]["pid"] or 0, signal.SIGSTOP)
+        send(before[0], signal.SIGSTOP)
         await asyncio.sleep(PAUSE_SECONDS)
-        os.kill(before[0]["pid"] or 0, signal.SIGCONT)
+        send(before[0], signal.SIGCONT)
         await load.answered(8)
     assert nothing_failed(load.ledger)
     assert [worker["pid"] for worker in await pair.two_workers()] == [worker["pid"] for worker in before]
@@ -56,7 +55,7 @@ async def test_a_worker_that_pauses_for_a_moment_is_left_alone(pair: Scene) -> N
 async def test_a_worker_that_somebody_else_stops_answers_whom_it_has_and_is_replaced(pair: Scene) -> None:
     victim, _ = await pair.two_workers()
     async with pair.load() as load:
-        os.kill(victim["pid"] or 0, signal.SIGTERM)
+        send(victim, signal.SIGTERM)
         await pair.until(lambda status: serves_again(status, victim))
     assert undisturbed_by(load.ledger)
     assert f"launcher | {victim['name']} died: it ended by itself, without an error" in pair.said
