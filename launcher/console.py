@@ -15,7 +15,11 @@ class Console:
     """Writes whole lines to standard error, each with the name of the process that it comes from."""
 
     def __init__(self, log_format: Literal["console", "json"] = "console") -> None:
-        self._json = log_format == "json"
+        self.log_format = log_format
+
+    @property
+    def _json(self) -> bool:
+        return self.log_format == "json"
 
     def say(self, text: str, level: Level = "info") -> None:
         """One line from the launcher itself."""

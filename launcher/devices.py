@@ -29,9 +29,11 @@ async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
     try:
         answer, _ = await asyncio.wait_for(asked.communicate(), FIND_SECONDS)
     except asyncio.TimeoutError:
-        asked.kill()
-        await asked.wait()
         return (CPU,)
+    finally:
+        if asked.returncode is None:
+            asked.kill()
+            await asked.wait()
     return tuple(answer.decode().split()) or (CPU,)
 
 

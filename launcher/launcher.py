@@ -29,7 +29,10 @@ CLIENT_DEFAULT_URL: Final = "http://127.0.0.1:3001"
 class Launcher:
     """One stack and its settings, as they are and as they become."""
 
-    def __init__(self, line: CommandLine[LauncherRoot], root: LauncherRoot, doors: Doors, machine: Machine) -> None:
+    def __init__(
+        self, line: CommandLine[LauncherRoot], root: LauncherRoot, watch: Watch, doors: Doors, machine: Machine
+    ) -> None:
+        """`watch` is older than `root`, so that it has seen what has changed since that was read."""
         self._line = line
         self._root = root
         self._doors = doors
@@ -38,7 +41,8 @@ class Launcher:
         self._lost = asyncio.Event()
         self._stack = Stack(root, doors, machine, self._lost.set)
         self._reporter = Reporter(self._stack)
-        self._watch = _watch(line, root)
+        self._watch = watch
+        watch.follow(root.files)
 
     async def run(self, signals: StopSignals, to_be_read: asyncio.Event) -> int:
         """Serves until a signal asks to stop or nothing is left to serve; leaves no process behind. The exit code.
@@ -46,6 +50,7 @@ class Launcher:
         Whoever sets `to_be_read` has the configuration read again.
         """
         async with answering(self._socket, self._reporter):
+            force = asyncio.create_task(self._kill_once(signals.forced))
             try:
                 return await self._serve(signals, to_be_read)
             except StartError as error:
@@ -53,7 +58,9 @@ class Launcher:
                 return EXIT_START_FAILED
             finally:
                 self._reporter.state = "stopping"
-                await self._stop(signals)
+                self._doors.close()  # the router alone decides now for how long it accepts connections
+                await self._stack.stop()
+                await cancelled(force)
 
     async def _serve(self, signals: StopSignals, to_be_read: asyncio.Event) -> int:
         stop = asyncio.create_task(signals.asked.wait())
@@ -87,15 +94,19 @@ class Launcher:
     async def _reload(self) -> Reload:
         """Reads the settings again and applies them: all or, if one of them cannot be used, none."""
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._watch = watch_of(self._line)
         try:
             root = self._line.read()
             doors = Doors.of(root.router, self._doors)
-        except ConfigurationError as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, it does not end what serves
+            self._watch.follow(self._root.files)
+            problems = error.problems if isinstance(error, ConfigurationError) else [repr(error)]
             self._console.say("the new configuration cannot be used, and nothing has changed:", "error")
-            for problem in error.problems:
+            for problem in problems:
                 self._console.say(f"    {problem}", "error")
-            return {"at": at, "outcome": "rejected", "problems": error.problems}
-        self._watch = _watch(self._line, root)
+            return {"at": at, "outcome": "rejected", "problems": problems}
+        self._watch.follow(root.files)
+        self._console.log_format = root.logging.log_format
         try:
             changed = await self._stack.apply(root, doors)
         except StartError as error:
@@ -122,19 +133,12 @@ class Launcher:
         flag = "" if url == CLIENT_DEFAULT_URL else f"--url {url}/v1 "
         self._console.announce(f'Ready: {url}/v1 (model {models}). Try: uv run client/client.py {flag}"Spell river"')
 
-    async def _stop(self, signals: StopSignals) -> None:
-        self._doors.close()  # the router alone decides now for how long it accepts connections
-        force = asyncio.create_task(self._kill_once(signals.forced))
-        try:
-            await self._stack.stop()
-        finally:
-            await cancelled(force)
-
     async def _kill_once(self, forced: asyncio.Event) -> None:
         await forced.wait()
         self._console.say("second signal: ending every process now", "warning")
         self._stack.kill()
 
 
-def _watch(line: CommandLine[LauncherRoot], root: LauncherRoot) -> Watch:
-    return Watch([path for path in (line.path, root.router.api_keys_file) if path])
+def watch_of(line: CommandLine[LauncherRoot]) -> Watch:
+    """Of the file that settings are read from, as it is now."""
+    return Watch(*([line.path] if line.path else []))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from launcher.console import Console
 from launcher.devices import find_devices
 from launcher.hangup import on_hangup
-from launcher.launcher import Launcher
+from launcher.launcher import EXIT_STOPPED, Launcher, watch_of
 from launcher.ports import Doors
 from launcher.report import report
 from launcher.runtime import runtime_folder
@@ -14,6 +14,7 @@ from launcher.settings import command_line
 from launcher.stack import Machine
 from textdiffusion.configuration import ConfigurationError, exit_with
 from textdiffusion.signals import StopSignals
+from textdiffusion.tasks import either
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,11 +28,20 @@ async def _main(argv: Sequence[str]) -> int:
     signals, to_be_read = StopSignals.installed(), asyncio.Event()
     on_hangup(to_be_read.set, signals.asked.set)
     line = command_line(argv)
+    watch = watch_of(line)
     root = line.settings()
     try:
         doors = Doors.of(root.router)
         with runtime_folder() as runtime:
-            machine = Machine(runtime, await find_devices(), Console(root.logging.log_format))
-            return await Launcher(line, root, doors, machine).run(signals, to_be_read)
+            devices: list[str] = []
+
+            async def find() -> None:
+                devices.extend(await find_devices())
+
+            await either(find(), signals.asked.wait())
+            if not devices:
+                return EXIT_STOPPED
+            machine = Machine(runtime, devices, Console(root.logging.log_format))
+            return await Launcher(line, root, watch, doors, machine).run(signals, to_be_read)
     except ConfigurationError as error:
         exit_with(error.problems, root.logging.log_format)

@@ -13,6 +13,7 @@ from launcher.devices import CPU, cores, only, share_of_cores
 from launcher.ports import Door, Doors
 from launcher.runtime import STATUS_SOCKET
 from launcher.settings import LaunchedModel, LauncherRoot
+from launcher.watch import contents
 from textdiffusion.configuration import arguments_for, environment_for, without_secrets
 from textdiffusion.settings import EngineSettings, GenerationSettings, LoggingSettings, TracingSettings, WorkerSettings
 from textdiffusion.status import CONTROL, PROBE_SOCKETS, SOCKETS, STATUS
@@ -33,6 +34,7 @@ class Plan:
     model: str | None = None
     device: str | None = None
     sockets: tuple[int, ...] = ()  # file descriptors that it inherits
+    reads: tuple[bytes | None, ...] = ()  # digests of the files that it reads when it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def router_plan(root: LauncherRoot, name: str, doors: Doors, workers: Sequence[s
         },
         description=f"{name} on {doors.url}",
         sockets=(*sockets, *probe_sockets),
+        reads=contents(root.files),
     )
 
 

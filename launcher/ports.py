@@ -49,6 +49,7 @@ class Doors:
     @classmethod
     def of(cls, router: RouterSettings, known: "Doors | None" = None) -> Self:
         """Those that the settings ask for, the `known` ones among them as they are. Raises `ConfigurationError`."""
+        _refuse_exchange(router, known)
         main = _same(known.main if known else None, router.host, router.port)
         probes = _same(known.probes if known else None, router.host, router.probe_port)
         opened = main or Door.at(router.host, router.port, "port")
@@ -91,6 +92,17 @@ def url_of(host: str, port: int) -> str:
     return f"http://{TcpAddress(host, port)}"
 
 
+def _refuse_exchange(router: RouterSettings, known: Doors | None) -> None:
+    """A port cannot be taken for one address while it is held for another, or for another purpose."""
+    for setting, port in (("port", router.port), ("probe_port", router.probe_port)):
+        same = known and (known.main if setting == "port" else known.probes)
+        for door in known.all if known else ():
+            if port and door.port == port and not (door is same and door.host == router.host):
+                raise ConfigurationError(
+                    [f"router.{setting}: this launcher has {port} on {door.host}; to use it otherwise, start it anew"]
+                )
+
+
 def _same(door: Door | None, host: str, port: int | None) -> Door | None:
     return door if door and (door.host, door.wanted) == (host, port) else None
 
@@ -99,8 +111,9 @@ def _bound(host: str, port: int, setting: str) -> tuple[int, tuple[socket.socket
     """The port, and a socket for each address that the name stands for; port 0 becomes one that is free."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ConfigurationError([f"router.host: {host} cannot be resolved: {error.strerror}"]) from error
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no name of a machine"
+        raise ConfigurationError([f"router.host: {host} cannot be resolved: {reason}"]) from error
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, address in found:

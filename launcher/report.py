@@ -93,7 +93,7 @@ async def _ask(socket: Path) -> LauncherStatus | None:
         ):
             status: LauncherStatus = await response.json()
             return status
-    except (aiohttp.ClientConnectionError, FileNotFoundError):
+    except (aiohttp.ClientError, FileNotFoundError):
         return None
     except asyncio.TimeoutError:
         sys.stderr.write(f"the launcher at {socket} does not answer\n")

@@ -4,6 +4,7 @@ All launchers of a user have theirs in one place, so that `status` finds them. E
 that nobody holds is what a killed launcher has left, and the next one takes it away.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -27,9 +28,12 @@ FRESH_SECONDS: Final = 60.0  # in which a folder may not be locked yet
 def runtime_folder() -> Iterator[Path]:
     """A folder that only this user can enter; it is removed at the end. Raises `ConfigurationError`."""
     place = _place()
-    _make(place)
-    _sweep(place)
-    folder = Path(tempfile.mkdtemp(dir=place))
+    try:
+        _make(place)
+        _sweep(place)
+        folder = Path(tempfile.mkdtemp(dir=place))
+    except OSError as error:
+        raise ConfigurationError([f"{place}: cannot be used for sockets: {error.strerror}; set TMPDIR"]) from error
     lock = _locked(folder)
     try:
         yield folder
@@ -64,10 +68,11 @@ def _is_private(place: Path) -> bool:
 
 def _sweep(place: Path) -> None:
     for folder in place.iterdir():
-        lock = _locked(folder) if time.time() - folder.lstat().st_mtime > FRESH_SECONDS else None
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+        with contextlib.suppress(FileNotFoundError):  # its launcher was faster
+            lock = _locked(folder) if time.time() - folder.lstat().st_mtime > FRESH_SECONDS else None
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
 def _locked(folder: Path) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from typing_extensions import Self
 
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
@@ -54,7 +54,7 @@ class LaunchedModel(ModelSettings):
         if path is None:
             return None
         path = expanded(path)
-        if not Path(path).is_dir() and not is_hub_id(path):
+        if not os.path.isdir(path) and not is_hub_id(path):  # noqa: PTH112 - a Path raises for a name that is none
             raise ValueError(f"there is no folder {path}")
         return path
 
@@ -77,6 +77,13 @@ class LauncherRoot(RootSettings):
     tracing: TracingSettings = TracingSettings()
 
     @property
+    def files(self) -> list[Path]:
+        """Those that the router reads when it starts."""
+        router = self.router
+        names = (router.api_keys_file, router.workers_ca_file, router.workers_cert_file, router.workers_key_file)
+        return [path for path in names if path]
+
+    @property
     def drain_seconds(self) -> float:
         """What the router gets to finish its requests in: as much as workers get, if nothing else is said."""
         is_said = "drain_seconds" in self.router.model_fields_set
@@ -96,6 +103,17 @@ class LauncherRoot(RootSettings):
                 f"launcher.termination_seconds is {most:g}, but stopping may take {needed:g}: router.settle_seconds, "
                 f"router.drain_seconds, launcher.grace_seconds, and {KILL_MARGIN_SECONDS:g} twice to kill in"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_elsewhere_can_be_reached(self) -> Self:
+        """As the router will check when it is given them."""
+        names = [name for name in RouterSettings.model_fields if name.startswith(("workers_", "allow_plaintext"))]
+        elsewhere = tuple(address for model in self.models for address in model.addresses)
+        try:
+            RouterSettings(workers=elsewhere, **{name: getattr(self.router, name) for name in names})
+        except ValidationError as error:
+            raise ValueError("; ".join(str(item["ctx"]["error"]) for item in error.errors())) from error
         return self
 
     @field_validator("models")
@@ -143,7 +161,7 @@ def arrange(flags: Tree, lower: Tree) -> Tree:
 def is_hub_id(path: str) -> bool:
     """Whether `path` reads as organisation/name, and not as a folder whose parent is here."""
     parts = path.split("/")
-    return len(parts) == 2 and all(parts) and parts[0][0] not in ".~" and not Path(parts[0]).exists()  # noqa: PLR2004
+    return len(parts) == 2 and all(parts) and parts[0][0] not in ".~" and not os.path.exists(parts[0])  # noqa: PLR2004, PTH110 - as above
 
 
 def expanded(path: str) -> str:
@@ -157,7 +175,7 @@ def _arranged(entry: Any, own: Tree) -> Any:
     model = merged(entry, own)
     path = model.get("path")
     if isinstance(path, str) and model.get("id") is None:
-        model["id"] = path if is_hub_id(path) else Path(expanded(path)).resolve().name
+        model["id"] = path if is_hub_id(path) else os.path.basename(os.path.abspath(expanded(path)))  # noqa: PTH100, PTH119 - as above
     return model
 
 

@@ -23,7 +23,7 @@ from launcher.settings import LauncherRoot
 from launcher.supervised import POLL_SECONDS, StartError, Supervised
 from textdiffusion.settings import LauncherSettings
 from textdiffusion.status import CONTROL
-from textdiffusion.tasks import together
+from textdiffusion.tasks import cancelled, together
 
 # By then the workers serve, and all that is left to load is a tokenizer.
 ROUTER_START_SECONDS: Final = 60.0
@@ -45,8 +45,20 @@ class Worker:
     spec: WorkerSpec
     process: Supervised
 
+    @property
+    def given_up(self) -> bool:
+        return self.process.state == "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    process: Supervised
+    patience: float  # seconds in which it can finish what it has, when another has taken over
+
 
 class Stack:
+    """The router in charge is the last of `_routers`; those before it are about to leave."""
+
     def __init__(self, root: LauncherRoot, doors: Doors, machine: Machine, on_lost: Callable[[], None]) -> None:
         """`on_lost` is called when nothing is left that could serve."""
         self.doors = doors  # those that the router in charge was given
@@ -56,12 +68,15 @@ class Stack:
         self._on_lost = on_lost
         self._workers: list[Worker] = []  # in the order in which they were started
         self._leaving: list[Worker] = []
-        self._routers: list[Supervised] = []  # the last one is in charge
+        self._routers: list[Router] = []
+        self._farewells: set[asyncio.Task[None]] = set()  # of routers that leave
+        self._is_news_to_router = False  # that workers were told something which it knows from them
         self._numbers = {"worker": count(), "router": count()}
 
     @property
     def processes(self) -> list[Supervised]:
-        return [*self._routers, *(worker.process for worker in (*self._workers, *self._leaving))]
+        routers = [router.process for router in self._routers]
+        return [*routers, *(worker.process for worker in (*self._workers, *self._leaving))]
 
     async def start(self) -> None:
         """Returns once all of it serves. Raises `StartError`."""
@@ -74,22 +89,28 @@ class Stack:
         Raises `StartError` if something new does not start; what ran until then runs on.
         """
         self._root, self._doors = root, doors
-        await self._forget([worker for worker in self._workers if worker.process.state == "failed"])
-        changed = changes([worker.spec for worker in self._workers], worker_specs(root, self._machine.devices))
+        wanted = worker_specs(root, self._machine.devices)
+        failed = {worker.spec.place: worker for worker in self._workers if worker.given_up}
+        running = [worker.spec for worker in self._workers if not worker.given_up]
+        changed = changes(running, [spec for spec in wanted if spec.place not in failed])
         await self._add(changed.start)
         for old, new in changed.tell:
             self._tell(self._of(old), new)
         for old, new in changed.replace:
             await self._replace(self._of(old), new)
         await self._retire([self._of(spec) for spec in changed.stop])
-        differs = bool(changed.tell) or self._router_plan(self._routers[-1].name) != self._routers[-1].plan
-        if differs:
-            await self._take_over()
-        return bool(changed) or differs
+        differs = await self._update_router()
+        # Last, and each for itself: whoever could not be started before may not be in the way of all others.
+        specs = {spec.place: spec for spec in wanted}
+        await self._forget([worker for place, worker in failed.items() if place not in specs])
+        for place in [place for place in failed if place in specs]:
+            await self._revive(failed[place], specs[place])
+        return await self._update_router() or differs or bool(changed) or bool(failed)
 
     async def stop(self) -> None:
         """First the routers, when they have answered whom they had accepted; then the workers."""
-        await together(*(router.stop(self._drain_seconds) for router in self._routers))
+        await cancelled(*self._farewells)
+        await together(*(router.process.stop(self._drain_seconds) for router in self._routers))
         await self._stop([*self._workers, *self._leaving])
 
     def kill(self) -> None:
@@ -108,6 +129,7 @@ class Stack:
         """Changes what can be changed in a worker that runs, now and for when it is started again."""
         worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
         worker.process.tell(spec.live)
+        self._is_news_to_router = True
         self._workers[self._workers.index(worker)] = Worker(spec, worker.process)
         self._machine.console.say(f"{worker.process.name} was told its new settings")
 
@@ -125,9 +147,19 @@ class Stack:
             await self._start_worker(spec)
         except StartError:
             await self._start_worker(old.spec)
-            raise
-        finally:
             await self._take_over()
+            raise
+        await self._take_over()
+
+    async def _revive(self, worker: Worker, spec: WorkerSpec) -> None:
+        """Gives a worker that was given up another chance; if it fails again, it stays given up."""
+        worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
+        self._workers.remove(worker)
+        self._workers.append(Worker(spec, worker.process))
+        try:
+            await worker.process.start()
+        except StartError as error:
+            self._machine.console.complain(str(error), error.lines)
 
     async def _retire(self, workers: Sequence[Worker]) -> None:
         """Stops workers once no router knows of them any more."""
@@ -141,6 +173,7 @@ class Stack:
         except StartError:
             self._workers, self._leaving = before, []
             raise
+        await asyncio.gather(*self._farewells)
         await self._stop(workers)
         self._leaving = []
 
@@ -160,6 +193,14 @@ class Stack:
             raise
         return worker
 
+    async def _update_router(self) -> bool:
+        """Has another router take over if this one is not what is configured now; whether it had to."""
+        running = self._routers[-1].process
+        differs = self._is_news_to_router or self._router_plan(running.name) != running.plan
+        if differs:
+            await self._take_over()
+        return differs
+
     async def _take_over(self) -> None:
         """Starts a router for what is configured now; when it accepts connections, the one before it leaves."""
         number = next(self._numbers["router"])
@@ -171,20 +212,26 @@ class Stack:
         limit = min(self._root.launcher.start_timeout_seconds, ROUTER_START_SECONDS)
         health = RouterHealth(Path(plan.environment[CONTROL]))
         settings = self._root.launcher.model_copy(update={"start_timeout_seconds": limit})
-        before, router = list(self._routers), self._supervised(plan, health, settings)
+        process = self._supervised(plan, health, settings)
+        patience = self._root.router.request_timeout_seconds + self._drain_seconds + IDLE_SECONDS
+        before, router = self._routers[-1:], Router(process, patience)
         self._routers.append(router)
         try:
-            await router.start()
-            await self._accepted(router, health)
+            await process.start()
+            await self._accepted(process, health)
         except StartError:
+            await process.stop(self._drain_seconds)  # it may have accepted connections
             self._routers.remove(router)
-            await router.stop(0)
             raise
-        self.doors = self._doors
+        self.doors, self._is_news_to_router = self._doors, False
         for each in before:
-            # It may drain twice: those who are connected, and then those who still are.
-            await each.leave(signal.SIGUSR1, 2 * self._drain_seconds + IDLE_SECONDS)
-            self._routers.remove(each)
+            farewell = asyncio.create_task(self._see_off(each))
+            self._farewells.add(farewell)
+            farewell.add_done_callback(self._farewells.discard)
+
+    async def _see_off(self, router: Router) -> None:
+        await router.process.leave(signal.SIGUSR1, router.patience)
+        self._routers.remove(router)
 
     async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
         """Returns once the router uses all workers that serve. Raises `StartError` if it does not get that far."""
@@ -206,15 +253,16 @@ class Stack:
 
     def _in_front(self) -> list[Worker]:
         """Those that may serve together: of each model, the ones with the weights of the last to be started."""
-        weights = {worker.spec.model: worker.spec.weights for worker in self._workers}
-        return [worker for worker in self._workers if worker.spec.weights == weights[worker.spec.model]]
+        usable = [worker for worker in self._workers if not worker.given_up]
+        weights = {worker.spec.model: worker.spec.weights for worker in usable}
+        return [worker for worker in usable if worker.spec.weights == weights[worker.spec.model]]
 
     def _supervised(self, plan: Plan, health: Health, settings: LauncherSettings) -> Supervised:
         return Supervised(plan, health, settings, self._machine.console, self._given_up)
 
     def _given_up(self) -> None:
-        no_router = all(router.state == "failed" for router in self._routers)
-        no_worker = all(worker.process.state == "failed" for worker in self._workers)
+        no_router = bool(self._routers) and self._routers[-1].process.state == "failed"
+        no_worker = all(worker.given_up for worker in self._workers)
         if no_router or (no_worker and not any(external_addresses(self._root))):
             self._on_lost()
 

@@ -53,7 +53,7 @@ class Supervised:
         self._settings = settings
         self._console = console
         self._on_given_up = on_given_up
-        self._restarts = Restarts(settings.crash_budget, settings.crash_window_seconds)
+        self._restarts = self._full_budget()
         self._child: Child | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -66,11 +66,18 @@ class Supervised:
         return self._child.pid if self._child and self._child.returncode is None else None
 
     async def start(self) -> None:
-        """Returns once the process serves; from then on it is kept serving. Raises `StartError`."""
+        """Returns once the process serves; from then on it is kept serving. Raises `StartError`.
+
+        One that was given up may be started again.
+        """
         self._console.say(f"starting {self.plan.description}")
-        await self._start()
+        self._restarts = self._full_budget()
+        try:
+            await self._start()
+        except StartError:
+            self.state = "failed"
+            raise
         self._keeping = asyncio.create_task(self._keep())
-        self._keeping.add_done_callback(_raise)
 
     def tell(self, line: str) -> None:
         """Writes a line to the standard input of the process."""
@@ -98,6 +105,8 @@ class Supervised:
         await self.stop(0)
 
     def kill(self) -> None:
+        if self._keeping:
+            self._keeping.cancel()
         if self._child:
             self._child.kill()
 
@@ -107,11 +116,16 @@ class Supervised:
             await cancelled(self._keeping)
 
     async def _keep(self) -> None:
-        while self._child:
-            self.reason = await self._end(self._child)
-            self._console.complain(f"{self.name} died: it {self.reason}", self._child.last_lines)
-            if not await self._started_again():
-                return
+        try:
+            while self._child:
+                self.reason = await self._end(self._child)
+                self._console.complain(f"{self.name} died: it {self.reason}", self._child.last_lines)
+                if not await self._started_again():
+                    break
+        except Exception as error:  # noqa: BLE001 - nobody watches the process any more, which must not go unnoticed
+            self._console.say(f"{self.name} cannot be watched any more: {error!r}", "error")
+        self.state = "failed"
+        self._on_given_up()
 
     async def _started_again(self) -> bool:
         """Tries until the process serves, each time after as long a wait as seems wise; or gives it up."""
@@ -125,10 +139,8 @@ class Supervised:
                 self._console.complain(str(error), error.lines)
             else:
                 return True
-        self.state = "failed"
         budget, window = self._settings.crash_budget, self._settings.crash_window_seconds
         self._console.say(f"{self.name} died more than {budget} times within {window:g} s; it is given up", "error")
-        self._on_given_up()
         return False
 
     async def _start(self) -> None:
@@ -179,6 +191,7 @@ class Supervised:
             await first_of(ended, sick)
             if ended.done():
                 return explain_exit(ended.result())
+            sick.result()
             child.kill()
             await ended
             return f"was not healthy for {self._settings.unhealthy_seconds:g} s and was killed"
@@ -200,8 +213,5 @@ class Supervised:
                 self.state = "unresponsive"
             await asyncio.sleep(PROBE_SECONDS)
 
-
-def _raise(keeping: "asyncio.Task[None]") -> None:
-    """A mistake in here must not go unnoticed, with nobody watching the process any more."""
-    if not keeping.cancelled():
-        keeping.result()
+    def _full_budget(self) -> Restarts:
+        return Restarts(self._settings.crash_budget, self._settings.crash_window_seconds)

@@ -16,23 +16,30 @@ EVERY_SECONDS: Final = 1.0
 class Watch:
     """Remembers what was in files."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, *paths: Path) -> None:
         self._paths = paths
-        self._known = self._contents()
+        self._known = contents(paths)
+
+    def follow(self, paths: Sequence[Path]) -> None:
+        """Watches these too, from now on."""
+        self._paths = (*self._paths, *paths)
+        self._known = (*self._known, *contents(paths))
 
     async def changed(self, every_seconds: float = EVERY_SECONDS) -> None:
         """Returns once the files differ from what they were, and nobody writes on."""
         before = self._known
         while True:
             await asyncio.sleep(every_seconds)
-            now = self._contents()
+            now = contents(self._paths)
             if now == before != self._known:
                 self._known = now
                 return
             before = now
 
-    def _contents(self) -> list[bytes | None]:
-        return [_digest(path) for path in self._paths]
+
+def contents(paths: Sequence[Path]) -> tuple[bytes | None, ...]:
+    """A digest of what is in each of the files; none for one that cannot be read."""
+    return tuple(_digest(path) for path in paths)
 
 
 def _digest(path: Path) -> bytes | None:

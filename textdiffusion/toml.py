@@ -18,4 +18,6 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: is nested too deeply") from error
     return tree

@@ -167,8 +167,7 @@ def configured(launch: Launch, tmp_path: Path) -> Any:
 def test_other_settings_of_the_router_take_another_router_on_the_same_port(configured: Any, tmp_path: Path) -> None:
     before, port = configured.children, re.findall(r"Ready: \S+:(\d+)/", configured.text)
     config(tmp_path, "[router]\nmax_waiting_requests = 1\n")
-    configured.until("router-1 is ready").until("the new configuration is applied")
-    assert order(configured.text, "router-1 is ready", "router | drained")
+    configured.until("router-1 is ready").until("router | drained")
     assert {name: pid for name, pid in configured.children.items() if name in before} == before
     assert re.findall(r"Ready: \S+:(\d+)/", configured.text) == port
 
@@ -251,6 +250,52 @@ def test_a_signal_while_the_configuration_is_applied_stops_everything(
     configured.send(signal.SIGTERM)
     assert configured.exit_code() == 0
     assert all(gone(pid) for pid in configured.children.values())
+
+
+@pytest.mark.parametrize("path", ["a\\u0000b", "x" * 300, "loop"])
+def test_a_path_that_no_folder_can_have_is_refused_like_any_other(configured: Any, tmp_path: Path, path: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "config.toml").write_text(f'[[models]]\npath = "{path}"\n')
+    configured.until("the new configuration cannot be used, and nothing has changed").until("there is no folder")
+    configured.send(signal.SIGTERM)
+    assert configured.exit_code() == 0
+
+
+def test_a_key_that_is_taken_out_of_its_file_is_no_longer_known(launch: Launch, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text('alice = "sk-1"\nbob = "sk-2"\n')
+    keys.chmod(0o600)
+    stack = launch("--model=./tiny", "--devices=cpu", "--api-keys-file=keys.toml").until("Ready:")
+    keys.write_text('alice = "sk-1"\n')
+    stack.until("router-1 is ready").until("the new configuration is applied")
+
+
+def test_a_worker_that_was_given_up_is_in_the_way_of_no_change_and_gets_another_chance(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path, '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n')
+    stack = launch("--crash-budget=0").until("Ready:")
+    os.kill(stack.children["worker-1"], signal.SIGKILL)
+    stack.until("worker-1 died more than 0 times")
+    (tmp_path / "FAKE_WORKER").write_text("refuses")
+    more = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n[router]\nmax_waiting_requests = '
+    config(tmp_path, f"{more}1\n")
+    stack.until("router-1 is ready").until("worker-1 failed to start").until("the new configuration is applied")
+    (tmp_path / "FAKE_WORKER").unlink()
+    stack.send(signal.SIGHUP)
+    stack.until("worker-1 is ready").until("router-2 is ready").until("the new configuration is applied")
+
+
+def test_a_signal_while_a_worker_is_exchanged_starts_nothing_more(launch: Launch, tmp_path: Path) -> None:
+    gpus = '[[models]]\npath = "tiny"\ndevices = ["cuda:0", "cuda:1"]\n'
+    (tmp_path / "config.toml").write_text(gpus)
+    stack = launch().until("Ready:")
+    (tmp_path / "FAKE_WORKER").write_text("never-serves")
+    (tmp_path / "config.toml").write_text(f"{gpus}max_queued_requests = 1\n")
+    stack.until("worker-2 | pid")
+    stack.send(signal.SIGTERM)
+    assert stack.exit_code() == 0
+    assert "starting router-2" not in stack.text
 
 
 def test_workers_of_others_are_given_to_the_router_and_not_waited_for(launch: Launch) -> None:

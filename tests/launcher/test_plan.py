@@ -13,7 +13,7 @@ from textdiffusion.settings import GenerationSettings, LauncherSettings, Logging
 
 ROOT = LauncherRoot(
     launcher=LauncherSettings(grace_seconds=7),
-    router=LaunchedRouter(host="127.0.0.1", port=0),
+    router=LaunchedRouter(host="127.0.0.1", port=0, allow_plaintext_workers=True),
     models=(
         LaunchedModel(id="a", path="lab/a", devices=("cuda:0", "cuda:1"), generation=GenerationSettings(steps=4)),
         LaunchedModel(id="b", path="lab/b", dtype="float32", max_queued_requests=3, addresses=("gpu-2:50051",)),

@@ -118,3 +118,13 @@ def test_the_same_addresses_keep_their_sockets_and_only_the_others_are_closed() 
 )
 def test_the_url_is_one_that_a_client_here_can_use(host: str, url: str) -> None:
     assert url_of(host, 80) == url
+
+
+def test_a_port_that_the_launcher_itself_holds_for_another_address_is_refused_in_those_words() -> None:
+    with doors() as before, pytest.raises(ConfigurationError, match=r"this launcher has \d+ on 127.0.0.1; to use it"):
+        Doors.of(RouterSettings(host="127.0.0.2", port=before.main.port), before)
+
+
+def test_a_name_that_no_machine_can_have_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no name of a machine"), doors(host="a..b", allow_anonymous=True):
+        pass

@@ -99,3 +99,12 @@ def test_a_long_temporary_folder_is_avoided_for_its_sockets_would_have_no_addres
     monkeypatch.setattr(runtime, "LONGEST_PARENT", 1)
     with runtime_folder() as folder:
         assert folder.is_relative_to("/tmp")  # noqa: S108
+
+
+def test_a_place_that_is_a_file_is_refused_in_a_sentence(place: Path) -> None:
+    place.touch()
+    with (
+        pytest.raises(ConfigurationError, match="cannot be used for sockets: File exists; set TMPDIR"),
+        runtime_folder(),
+    ):
+        pass

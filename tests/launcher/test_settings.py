@@ -192,12 +192,15 @@ def test_other_machines_are_not_served_without_keys(capsys: pytest.CaptureFixtur
 
 
 def test_workers_that_somebody_else_starts_take_the_place_of_a_path() -> None:
-    (model,) = settings_of('[[models]]\nid = "far"\naddresses = ["gpu-2:50051", "unix:/run/w.sock"]\n').models
+    config = '[[models]]\nid = "far"\naddresses = ["gpu-2:50051", "unix:/run/w.sock"]\n'
+    (model,) = settings_of(config, "--allow-plaintext-workers").models
     assert (model.path, model.addresses) == (None, ("gpu-2:50051", "unix:/run/w.sock"))
 
 
 def test_they_can_be_named_by_a_flag_too() -> None:
-    (model,) = settings_of(TWO_MODELS, "--worker-addresses=gpu-2:50051,gpu-3:50051", "--id=far").models
+    (model,) = settings_of(
+        TWO_MODELS, "--worker-addresses=gpu-2:50051,gpu-3:50051", "--id=far", "--allow-plaintext-workers"
+    ).models
     assert (model.id, model.path, model.addresses) == ("far", None, ("gpu-2:50051", "gpu-3:50051"))
 
 
@@ -252,3 +255,10 @@ def test_the_file_is_read_again_as_it_is_then() -> None:
     after = line.read()
     assert [len(root.models) for root in (before, after)] == [2, 1]
     assert after.router.port == 8123
+
+
+def test_workers_on_other_machines_need_tls_or_the_word_that_they_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+    config = '[[models]]\nid = "far"\naddresses = ["gpu-2:50051"]\n'
+    (problem,) = problems_of(capsys, config)
+    assert "gpu-2:50051" in problem
+    assert settings_of(config, "--allow-plaintext-workers").models[0].addresses

@@ -215,3 +215,28 @@ async def test_one_that_does_not_leave_is_stopped(make: Make) -> None:
     await process.start()
     await process.leave(signal.SIGUSR1, 0.01)
     assert process.pid is None
+
+
+async def test_a_mistake_in_watching_is_told_and_does_no_harm(make: Make, console: Recorder) -> None:
+    given_up = asyncio.Event()
+    process = make(on_given_up=given_up.set)
+
+    async def fail() -> bool:
+        raise LookupError("a mistake")
+
+    process.health.lives = fail
+    await process.start()
+    pid = process.pid
+    await asyncio.wait_for(given_up.wait(), 30)
+    assert (process.state, process.pid) == ("failed", pid)
+    assert console.said[-1] == "error: child cannot be watched any more: LookupError('a mistake')"
+
+
+async def test_one_that_was_given_up_can_be_started_again(make: Make) -> None:
+    given_up = asyncio.Event()
+    process = make(on_given_up=given_up.set, crash_budget=0)
+    await process.start()
+    os.kill(process.pid, signal.SIGKILL)
+    await asyncio.wait_for(given_up.wait(), 30)
+    await process.start()
+    assert process.state == "ready"

@@ -23,20 +23,20 @@ async def not_noticed(watch: Watch) -> None:
 
 
 async def test_a_file_that_stays_as_it_is_is_no_news(file: Path) -> None:
-    watch = Watch([file])
+    watch = Watch(file)
     file.touch()
     await not_noticed(watch)
 
 
 async def test_a_change_is_told_once(file: Path) -> None:
-    watch = Watch([file])
+    watch = Watch(file)
     file.write_text("two")
     await noticed(watch)
     await not_noticed(watch)
 
 
 async def test_a_change_while_nobody_waits_is_told_to_the_next_who_does(file: Path) -> None:
-    watch = Watch([file])
+    watch = Watch(file)
     file.write_text("two")
     await asyncio.sleep(0)
     await noticed(watch)
@@ -46,14 +46,14 @@ async def test_a_file_that_is_replaced_through_a_link_has_changed(file: Path, tm
     link, second = tmp_path / "link", tmp_path / "second"
     second.write_text("two")
     link.symlink_to(file)
-    watch = Watch([link])
+    watch = Watch(link)
     link.unlink()
     link.symlink_to(second)
     await noticed(watch)
 
 
 async def test_a_file_that_goes_or_comes_has_changed(file: Path) -> None:
-    watch = Watch([file])
+    watch = Watch(file)
     file.unlink()
     await noticed(watch)
     file.write_text("one")
@@ -61,7 +61,7 @@ async def test_a_file_that_goes_or_comes_has_changed(file: Path) -> None:
 
 
 async def test_while_somebody_writes_on_nothing_is_told(file: Path) -> None:
-    watch = Watch([file])
+    watch = Watch(file)
     told = asyncio.create_task(watch.changed(0.05))
     for number in range(60):
         file.write_text(str(number))
@@ -72,6 +72,6 @@ async def test_while_somebody_writes_on_nothing_is_told(file: Path) -> None:
 
 async def test_any_of_several_files_counts(file: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
-    watch = Watch([file, keys])
+    watch = Watch(file, keys)
     keys.write_text("alice")
     await noticed(watch)
