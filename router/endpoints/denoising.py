@@ -23,6 +23,7 @@ from router.replies.usage import Usage
 from router.schema.generation import GenerationRequest
 from router.services import FACTS, SERVICES
 from router.tracing import calling, tell_end
+from router.workers.breaker import Call
 from router.workers.model import Model
 from router.workers.updates import status_of
 from router.workers.worker import Worker
@@ -57,8 +58,8 @@ class Denoising:
         worker = self._pool.choose(self._model)
         while True:
             try:
-                with self._pool.lease(worker, job.positions):
-                    return await self._attempt(job, ticket, listener, worker, retry=len(lost))
+                with self._pool.lease(worker, job.positions) as judged:
+                    return await self._attempt(job, ticket, listener, worker, judged, retry=len(lost))
             except RouterError as error:
                 lost.append(worker)
                 other = self._other(job, listener, error, lost)
@@ -79,7 +80,9 @@ class Denoising:
             return None
         return other if listener.take_back(job) and self._pool.retries.spend() else None
 
-    async def _attempt(self, job: Job, ticket: Ticket, listener: Listener, worker: Worker, *, retry: int) -> Usage:
+    async def _attempt(
+        self, job: Job, ticket: Ticket, listener: Listener, worker: Worker, judged: Call, *, retry: int
+    ) -> Usage:
         reading = self._reading(job)
         with calling(self._request, job, worker, ticket.waited, retry=retry) as call:
             self._request[FACTS].setdefault("worker", worker.address)
@@ -87,6 +90,7 @@ class Denoising:
             updates = worker.denoise(job.request, self.seconds_left, stepwise=stepwise, trace=call.headers)
             try:
                 async for update in updates:
+                    judged.answered()
                     piece = reading.push(update)
                     if piece.text and self._asked.stream:
                         self._account.begun()

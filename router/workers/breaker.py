@@ -17,7 +17,8 @@ OPEN_SECONDS: Final = 10.0
 class Call:
     """One that was let through; unless it is said how it went, it tells nothing of the worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, answered: Callable[[], None]) -> None:
+        self.answered = answered  # to be called when some of the reply is there: a trial need not last any longer
         self.outcome: Literal["success", "failure"] | None = None
 
     def succeeded(self) -> None:
@@ -62,7 +63,7 @@ class Breaker:
     def call(self) -> Iterator[Call]:
         """Lets one through, which only those may ask for whom it `takes_calls`."""
         era, self._probing = self._era, self.is_open
-        call = Call()
+        call = Call(lambda: self._close(era))
         try:
             yield call
         finally:
@@ -72,6 +73,11 @@ class Breaker:
     def reset(self) -> None:
         """Closes it; for whoever knows that the worker has begun anew."""
         self._begin_era(opened_at=None)
+
+    def _close(self, era: int) -> None:
+        """For a call that began in `era`: one that began while it was open was let through to see."""
+        if era == self._era and self.is_open:
+            self.reset()
 
     def _learn(self, call: Call) -> None:
         if call.outcome == "failure":

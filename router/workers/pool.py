@@ -10,6 +10,7 @@ from typing import Final
 from router.errors import ModelNotFoundError, NoHealthyWorkersError
 from router.text.tokenizer import ChatTokenizer, TokenizerUnavailableError, load_tokenizer
 from router.workers.balancer import Balancer
+from router.workers.breaker import Call
 from router.workers.budget import RetryBudget
 from router.workers.line import Dialer
 from router.workers.membership import Membership
@@ -107,10 +108,10 @@ class Pool:
         return self._balancer.choose(candidates)
 
     @contextmanager
-    def lease(self, worker: Worker, positions: int) -> Iterator[None]:
+    def lease(self, worker: Worker, positions: int) -> Iterator[Call]:
         """Lasts as long as the call of a worker that was just chosen; what leaves it tells how that went."""
-        with self._balancer.lease(worker, positions), worker.judged():
-            yield
+        with self._balancer.lease(worker, positions), worker.judged() as call:
+            yield call
 
     def _changed(self) -> None:
         self._balancer.keep(self.workers)

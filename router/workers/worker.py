@@ -14,7 +14,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from router.errors import RouterError
-from router.workers.breaker import Breaker, Clock
+from router.workers.breaker import Breaker, Call, Clock
 from router.workers.line import Line
 from router.workers.updates import Updates, status_of
 from textdiffusion.rpc import SERVICE_NAME
@@ -38,12 +38,9 @@ REFUSED_SECONDS = 5.0
 MOST_SECONDS_TO_FINISH: Final = 86400.0  # no request may take longer
 NEVER_CONNECTED: Final = "not connected yet"
 
-# What is the worker's fault, and neither the request's nor that of a client who left.
-FAULTS: Final = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-)
+# What is the worker's fault, and neither the request's nor that of a client who left. A request whose time runs out may
+# have asked for too much, or have waited for long; a worker that is stuck says by itself that it is not healthy.
+FAULTS: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
 
 
 class WorkerRefusedError(Exception):
@@ -129,11 +126,11 @@ class Worker:
         await self._line.channel.close()
 
     @contextmanager
-    def judged(self) -> Iterator[None]:
+    def judged(self) -> Iterator[Call]:
         """Lets the breaker know how a call went, for all of which the context lasts."""
         with self.breaker.call() as call:
             try:
-                yield
+                yield call
             except RouterError as error:
                 if status_of(error) in FAULTS:
                     call.failed()

@@ -295,6 +295,29 @@ async def test_requests_side_by_side_are_not_all_on_trial(pair: Any, monkeypatch
     assert {status for status, _ in await asyncio.gather(*asked)} == {200}
 
 
+async def test_a_long_trial_keeps_nobody_away_once_its_reply_has_begun(
+    router: Any, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.script.hang_after = 1
+    breaker = router.services.pool.workers[0].breaker
+    open_breaker(router.services.pool.workers[0])
+    monkeypatch.setattr(breaker, "_clock", lambda: 1e12)
+    asked = asyncio.create_task(router.post({**ASK, "stop": ["!"]}))
+    await eventually(lambda: worker.running == 1 and not breaker.is_open)
+    worker.go_on.set()
+    assert (await asked)[0] == 200
+
+
+async def test_requests_that_are_too_long_for_their_time_take_no_worker_away_from_others(
+    router: Any, worker: FakeWorker
+) -> None:
+    worker.script.reject = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+    for _ in range(6):
+        assert (await router.post(ASK))[0] == 504
+    worker.script.reject = None
+    assert (await router.post(ASK))[0] == 200
+
+
 def open_breaker(worker: Any) -> None:
     while worker.breaker.takes_calls:
         with worker.breaker.call() as call:

@@ -87,6 +87,32 @@ def test_one_call_is_on_trial_and_the_others_stay_away_until_it_is_over(breaker:
     assert not breaker.is_open
 
 
+def test_a_trial_is_over_at_the_first_word_of_its_reply(breaker: Breaker, clock: Clock) -> None:
+    opened(breaker)
+    clock.now += OPEN_SECONDS
+    with breaker.call() as call:
+        call.answered()
+        assert not breaker.is_open
+        fail(breaker, FAILURES_TO_OPEN - 1)
+    assert breaker.takes_calls
+
+
+def test_the_first_word_of_a_call_that_is_not_on_trial_is_no_success_yet(breaker: Breaker) -> None:
+    """A worker may fail all its requests in the middle."""
+    for _ in range(FAILURES_TO_OPEN):
+        with breaker.call() as call:
+            call.answered()
+            call.failed()
+    assert breaker.is_open
+
+
+def test_a_call_that_began_before_it_opened_does_not_close_it_with_its_first_word(breaker: Breaker) -> None:
+    with breaker.call() as early:
+        opened(breaker)
+        early.answered()
+        assert breaker.is_open
+
+
 def test_a_failed_trial_opens_it_for_as_long_again(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += OPEN_SECONDS + 5
@@ -174,6 +200,15 @@ class AnyHistory(RuleBasedStateMachine):
             getattr(call, outcome)()
         context.__exit__(None, None, None)
         if context is self.on_trial:
+            self.on_trial = None
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def answer(self, data: Any) -> None:
+        context, call = self.running[data.draw(st.integers(0, len(self.running) - 1))]
+        call.answered()
+        if context is self.on_trial:
+            assert not self.breaker.is_open
             self.on_trial = None
 
     @rule(seconds=st.floats(0, 2 * OPEN_SECONDS))
