@@ -80,11 +80,13 @@ class Membership:
                 ips = await self._resolve(site.address.host)
                 if not ips:
                     raise OSError("it has no address")  # noqa: TRY301 - to whoever asks, this is no answer either
+                self._become(site, workers_behind(site.address, ips))
+                self._can_look_up(site)
             except OSError as error:
                 self._cannot_look_up(site, error.strerror or str(error))
-            else:
-                self._can_look_up(site)
-                self._become(site, workers_behind(site.address, ips))
+            except Exception as error:  # else nobody would look it up any longer, and nobody would know
+                log.exception("name cannot be followed", name=site.name)
+                self._cannot_look_up(site, f"the router failed ({type(error).__name__}); its log says how")
             await asyncio.sleep(LOOK_UP_SECONDS)
 
     def _cannot_look_up(self, site: Site, trouble: str) -> None:

@@ -104,6 +104,7 @@ class Worker:
     async def follow(self, admit: Callable[[GetInfoResponse], Awaitable[None]]) -> NoReturn:
         """Watches the worker's health for ever; `admit` may raise `WorkerRefusedError` before it counts as serving."""
         while True:
+            pause = RETRY_SECONDS
             try:
                 await self._watch(admit)
                 self.lose("the worker ended the health watch")
@@ -111,7 +112,12 @@ class Worker:
                 self.lose(self._line.explain(error))
             except WorkerRefusedError as error:
                 self._become(WorkerState.REFUSED, str(error))
-            await asyncio.sleep(REFUSED_SECONDS if self.state is WorkerState.REFUSED else RETRY_SECONDS)
+                pause = REFUSED_SECONDS
+            except Exception as error:  # else nobody would follow it any longer, and nobody would know
+                log.exception("worker cannot be followed", address=self.address)
+                self.lose(f"the router failed as it followed it ({type(error).__name__}); its log says how")
+                pause = REFUSED_SECONDS
+            await asyncio.sleep(pause)
 
     def lose(self, reason: str) -> None:
         """There is no way to it."""

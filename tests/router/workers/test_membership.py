@@ -44,6 +44,7 @@ class Names:
 
     ips: Sequence[str] = ()
     failure: str = ""
+    defect: Exception | None = None
     asked: int = 0
 
     async def __call__(self, name: str) -> Sequence[str]:
@@ -51,6 +52,8 @@ class Names:
         self.asked += 1
         if self.failure:
             raise OSError(-2, self.failure)
+        if self.defect:
+            raise self.defect
         return self.ips
 
     async def asked_again(self) -> None:
@@ -153,6 +156,17 @@ async def test_a_name_that_was_never_found_is_shown_with_the_reason_until_it_is(
     names.failure = ""
     await eventually(lambda: serving(router) == ["10.0.0.1:50051"])
     assert (await router.post(ASK))[0] == 200
+
+
+async def test_a_lookup_that_fails_as_none_should_is_told_and_tried_again(start: Any) -> None:
+    names = Names(["10.0.0.1"], defect=UnicodeError("label empty or too long"))
+    with capture_logs() as logs:
+        router = await start(names, wait=False)
+        await names.asked_again()
+    assert "UnicodeError" in router.services.pool.workers[0].reason
+    assert "name cannot be followed" in [line["event"] for line in logs]
+    names.defect = None
+    await eventually(lambda: serving(router) == ["10.0.0.1:50051"])
 
 
 async def test_a_name_for_this_machine_is_one_worker(start: Any) -> None:
