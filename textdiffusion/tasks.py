@@ -33,10 +33,13 @@ async def cancelled(*tasks: "asyncio.Future[Any]") -> None:
 
 
 async def either(*work: Coroutine[Any, Any, Any]) -> None:
-    """Returns as soon as one of them is done, and cancels the others."""
+    """Returns as soon as one of them is done, or raises what it failed with, and cancels the others."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await first_of(*tasks)
+        for task in tasks:
+            if task.done():
+                task.result()
     finally:
         await cancelled(*tasks)
 
