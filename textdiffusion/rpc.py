@@ -1,10 +1,12 @@
 """How router, launcher and workers talk gRPC to one another.
 
 The options are not taste. Without `ping_timeout_ms` a worker that hangs is noticed after a minute, whatever
-`keepalive_timeout_ms` says; without the server's ping interval those same pings are answered by GOAWAY; with
-`so_reuseport` two workers can share a port without either of them noticing; with `enable_http_proxy` a company's proxy
-would be asked for a worker on this machine; and `min_reconnect_backoff_ms` is, whatever its name, how long connecting
-may take, TLS and the way to another machine included.
+`keepalive_timeout_ms` says, and with too short a one it loses all its calls as soon as a busy machine pauses it: it is
+noticed within `keepalive_time_ms` and `ping_timeout_ms` together. Without the server's ping interval, which has to be
+shorter than `keepalive_time_ms`, those same pings are answered by GOAWAY; with `so_reuseport` two workers can share a
+port without either of them noticing; with `enable_http_proxy` a company's proxy would be asked for a worker on this
+machine; and `min_reconnect_backoff_ms` is, whatever its name, how long connecting may take, TLS and the way to another
+machine included.
 """
 
 SERVICE_NAME = "textdiffusion.v1.TextGenerationService"
@@ -17,9 +19,9 @@ _SIZES = [
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     *_SIZES,
-    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_time_ms", 8_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_retries", 0),
