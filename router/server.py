@@ -94,11 +94,15 @@ async def _listen_for_probes(
 
 
 async def _be_relieved(runner: Runner, services: Services, settings: RouterSettings, stop: asyncio.Event) -> None:
-    """Serves those who are connected, until they have moved over to the other router or their time is up."""
+    """Serves those who are connected, until they have moved over to the other router or their time is up.
+
+    Nothing hurries it: requests that run have as much time as they would have had without the other router.
+    """
     services.leaving = TAKEN_OVER
     await runner.stop_accepting()
-    log.info("relieved", connections=runner.connections, seconds=settings.drain_seconds)
-    await either(stop.wait(), runner.left_alone(IDLE_SECONDS), asyncio.sleep(settings.drain_seconds))
+    most = settings.request_timeout_seconds
+    log.info("relieved", running=services.queues.running, connections=runner.connections, seconds=most)
+    await either(stop.wait(), runner.left_alone(IDLE_SECONDS), asyncio.sleep(most))
 
 
 async def _settle(services: Services, seconds: float, taken_over: asyncio.Event) -> None:

@@ -158,6 +158,37 @@ async def test_a_request_on_an_old_connection_is_served_and_the_next_finds_the_n
         assert (answer.status, "Connection" in answer.headers) == (200, False)
 
 
+async def test_a_router_that_is_relieved_lets_requests_have_the_time_that_they_may_take(
+    start: Start, url: str, slow_worker: FakeWorker
+) -> None:
+    old = await start("old", slow_worker, TDI_ROUTER__DRAIN_SECONDS="0.1")
+    await old.accepting()
+    async with aiohttp.ClientSession() as patient:
+        stream = await patient.post(f"{url}/v1/chat/completions", json=SLOW)
+        old.process.send_signal(signal.SIGUSR1)
+        await old.said("relieved")
+        reading = asyncio.create_task(stream.read())
+        done, _ = await asyncio.wait([reading], timeout=1)
+        assert not done
+        assert "draining" not in old.log
+        slow_worker.go_on.set()
+        assert (await reading).endswith(DONE)
+    assert await old.ended() == 0
+
+
+async def test_a_router_that_is_relieved_waits_no_longer_than_requests_may_take(
+    start: Start, url: str, slow_worker: FakeWorker
+) -> None:
+    few = {"TDI_ROUTER__DRAIN_SECONDS": "0.1", "TDI_ROUTER__REQUEST_TIMEOUT_SECONDS": "1"}
+    old = await start("old", slow_worker, **few)
+    await old.accepting()
+    async with aiohttp.ClientSession() as patient:
+        stream = await patient.post(f"{url}/v1/chat/completions", json=SLOW)
+        old.process.send_signal(signal.SIGUSR1)
+        assert b'"code":"timeout"' in await asyncio.wait_for(stream.read(), PATIENCE_SECONDS)
+    assert await old.ended() == 0
+
+
 async def test_a_router_that_is_relieved_stops_at_once_if_it_is_told_to(
     start: Start, url: str, worker: FakeWorker
 ) -> None:
