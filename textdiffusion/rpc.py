@@ -10,6 +10,10 @@ machine included.
 """
 
 SERVICE_NAME = "textdiffusion.v1.TextGenerationService"
+# In which words a worker refuses, as UNAVAILABLE, what it has not begun.
+STOPPING = "the worker is stopping"
+LOADING = "the model is still loading"
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _SIZES = [

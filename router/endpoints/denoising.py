@@ -6,7 +6,7 @@ too, and cost that one its time.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import grpc
@@ -25,12 +25,13 @@ from router.services import FACTS, SERVICES
 from router.tracing import calling, tell_end
 from router.workers.breaker import Call
 from router.workers.model import Model
-from router.workers.updates import status_of
+from router.workers.updates import status_of, was_begun
 from router.workers.worker import Worker
 
 log = structlog.get_logger(__name__)
 
 MOST_RETRIES: Final = 2
+MOST_BEGUN: Final = 2  # by workers that were then lost: it may be what they die of, and is not to end all of them
 
 
 class Denoising:
@@ -54,14 +55,14 @@ class Denoising:
     async def run(self, job: Job, ticket: Ticket, listener: Listener) -> Usage:
         """Has one choice denoised by as many workers as it takes, while it has its slot. Raises a `RouterError`."""
         self._pool.retries.earn()
-        lost: list[Worker] = []
+        lost: dict[Worker, RouterError] = {}
         worker = self._pool.choose(self._model)
         while True:
             try:
                 with self._pool.lease(worker, job.positions) as judged:
                     return await self._attempt(job, ticket, listener, worker, judged, retry=len(lost))
             except RouterError as error:
-                lost.append(worker)
+                lost[worker] = error
                 other = self._other(job, listener, error, lost)
                 if other is None:
                     raise
@@ -70,9 +71,13 @@ class Denoising:
             self._request[FACTS]["worker"] = other.address
             worker = other
 
-    def _other(self, job: Job, listener: Listener, error: RouterError, lost: Sequence[Worker]) -> Worker | None:
+    def _other(
+        self, job: Job, listener: Listener, error: RouterError, lost: Mapping[Worker, RouterError]
+    ) -> Worker | None:
         """The worker that is to begin the choice anew, if that may be."""
-        if status_of(error) is not grpc.StatusCode.UNAVAILABLE or len(lost) > MOST_RETRIES or self.seconds_left <= 0:
+        if status_of(error) is not grpc.StatusCode.UNAVAILABLE or self.seconds_left <= 0:
+            return None
+        if len(lost) > MOST_RETRIES or sum(map(was_begun, lost.values())) >= MOST_BEGUN:
             return None
         try:
             other = self._pool.choose(self._model, avoiding=lost)

@@ -11,6 +11,8 @@ import grpc
 import structlog
 
 from router.errors import InternalError, RouterError, from_grpc
+from router.workers.line import NEVER_CONNECTED
+from textdiffusion.rpc import LOADING, STOPPING
 from textdiffusion.v1.textdiffusion_pb2 import GenerateRequest, GenerateResponse, GenerateUpdate
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,13 @@ def status_of(error: RouterError) -> grpc.StatusCode | None:
     """With which the worker's call failed, if that is what the error comes from."""
     cause = error.__cause__
     return cause.code() if isinstance(cause, grpc.aio.AioRpcError) else None
+
+
+def was_begun(error: RouterError) -> bool:
+    """Whether the worker may have been at it when the call failed; else it was refused, or never came to the worker."""
+    cause = error.__cause__
+    details = (cause.details() or "") if isinstance(cause, grpc.aio.AioRpcError) else ""
+    return not details.startswith((STOPPING, LOADING, NEVER_CONNECTED))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tests.fakes.lone_worker import lone_worker, said
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, running
 from tests.router.streams import events
+from textdiffusion.rpc import LOADING, STOPPING
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
@@ -187,17 +188,36 @@ async def test_only_a_lost_worker_is_a_reason_to_ask_another(pair: Any, status: 
     assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
-async def test_two_retries_are_the_most(make_worker: MakeWorker, start_router: Any) -> None:
+@pytest.mark.parametrize(
+    ("failure", "most"),
+    [(GONE, 1), ((grpc.StatusCode.UNAVAILABLE, STOPPING), 2), ((grpc.StatusCode.UNAVAILABLE, LOADING), 2)],
+)
+async def test_one_retry_is_the_most_for_what_workers_die_of_and_two_for_what_they_refuse(
+    make_worker: MakeWorker, start_router: Any, failure: tuple[grpc.StatusCode, str], most: int
+) -> None:
     workers = [make_worker() for _ in range(4)]
     async with running(workers[0]), running(workers[1]), running(workers[2]), running(workers[3]):
         router = await start_router(*(worker.address for worker in workers))
         await all_serve(router, 4)
         for worker in workers:
-            worker.script.reject = GONE
+            worker.script.reject = failure
         status, body = await router.post(ASK)
         assert (status, body["error"]["code"]) == (503, "no_healthy_workers")
-        assert sorted(len(worker.requests) for worker in workers) == [0, 1, 1, 1]
-        assert await retries(router) == 2
+        assert sum(len(worker.requests) for worker in workers) == most + 1
+        assert await retries(router) == most
+
+
+async def test_a_request_whose_worker_was_lost_may_be_refused_once_by_one_that_stops(
+    make_worker: MakeWorker, start_router: Any
+) -> None:
+    workers = [make_worker() for _ in range(3)]
+    async with running(workers[0]), running(workers[1]), running(workers[2]):
+        router = await start_router(*(worker.address for worker in workers))
+        await all_serve(router, 3)
+        workers[0].script.reject = GONE
+        workers[1].script.reject = (grpc.StatusCode.UNAVAILABLE, STOPPING)
+        assert (await router.post(ASK))[0] == 200
+        assert [len(worker.requests) for worker in workers] == [1, 1, 1]
 
 
 async def test_where_there_is_no_other_worker_the_first_error_is_the_answer(router: Any, worker: FakeWorker) -> None:
