@@ -2,8 +2,7 @@
 
 A root is a `RootSettings` whose fields are sections of `textdiffusion.settings`. Each leaf of each section is a flag of
 its own (`router.port` is ``--port``) and an environment variable (``TDI_ROUTER__PORT``).
-
-A leaf with a `SecretStr` in it has no flag, for others on the machine can read those, and nothing here ever shows it.
+A secret is no flag, and nothing here ever shows one.
 """
 
 import argparse
@@ -13,10 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from operator import eq
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast, get_args, get_origin
+from typing import Any, Generic, NoReturn, TypeVar, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -28,7 +26,16 @@ from pydantic_settings import (
 )
 from typing_extensions import Self
 
-from textdiffusion.settings import SECTIONS, Flag
+from textdiffusion.leaves import (
+    ENVIRONMENT_PREFIX,
+    NESTING,
+    flag_leaves,
+    has_secret,
+    leaves,
+    secret_leaves,
+    section_in,
+)
+from textdiffusion.settings import SECTIONS
 from textdiffusion.toml import read_toml
 
 Tree = dict[str, Any]
@@ -37,8 +44,6 @@ Root = TypeVar("Root", bound="RootSettings")
 Arrange = Callable[[Tree, Tree], Tree]
 
 EXIT_BAD_CONFIGURATION = 1
-ENVIRONMENT_PREFIX = "TDI_"
-NESTING = "__"
 FLAGS = "flags"
 GENERATION = "generation"
 
@@ -178,7 +183,7 @@ def _log_format() -> str:
 def arguments_for(section: BaseModel) -> list[str]:
     """The flags that give another process this section; absent values are left to its defaults."""
     arguments = []
-    for leaf in _flag_leaves(type(section)):
+    for leaf in flag_leaves(type(section)):
         value = leaf.value_in(section)
         if value is not None:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -188,13 +193,13 @@ def arguments_for(section: BaseModel) -> list[str]:
 
 def environment_for(name: str, section: BaseModel) -> dict[str, str]:
     """The variables that give another process the secrets of this section, which both call `name`."""
-    secrets = {leaf.below(name).variable: leaf.value_in(section) for leaf in _secrets(type(section))}
+    secrets = {leaf.below(name).variable: leaf.value_in(section) for leaf in secret_leaves(type(section))}
     return {variable: _in_clear(value) for variable, value in secrets.items() if value}
 
 
 def without_secrets(root: type[RootSettings], environment: Mapping[str, str]) -> dict[str, str]:
     """What a process may inherit that has no business with the secrets of `root`."""
-    secrets = [leaf.variable + NESTING for leaf in _secrets(root)]
+    secrets = [leaf.variable + NESTING for leaf in secret_leaves(root)]
 
     def gives_one(name: str) -> bool:
         """Whether the variable holds a secret, a part of one or the whole section that one is in."""
@@ -209,7 +214,7 @@ class _EnvironmentSource(EnvSettingsSource):
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError as error:
-            found = "" if _has_secret(field.annotation) else f", not {value!r}"
+            found = "" if has_secret(field.annotation) else f", not {value!r}"
             raise ConfigurationError([f"environment: {field_name}: has to be given as JSON{found}"]) from error
 
 
@@ -242,69 +247,10 @@ def _misnamed_variables() -> Iterator[str]:
             yield f"environment: {variable}: no such setting; {_nearest(section, SECTIONS)}"
 
 
-def _section(annotation: Any) -> type[BaseModel] | None:
-    """The section that a field holds, be it one or a tuple of many."""
-    for candidate in (annotation, *(get_args(annotation) if get_origin(annotation) is tuple else ())):
-        if _is(candidate, BaseModel):
-            return cast("type[BaseModel]", candidate)
-    return None
-
-
-def _is(annotation: Any, kind: type) -> bool:
-    # Up to Python 3.10 the likes of list[int] pass for classes.
-    return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, kind)
-
-
-def _has_secret(annotation: Any) -> bool:
-    """Whether values of this type are secrets, or have some in them."""
-    section = _section(annotation)
-    parts = [field.annotation for field in section.model_fields.values()] if section else get_args(annotation)
-    return _is(annotation, SecretStr) or any(map(_has_secret, parts))
-
-
-class _Leaf(NamedTuple):
-    """A setting that holds a value and no further settings, and the keys that lead to it."""
-
-    path: tuple[str, ...]
-    field: FieldInfo
-
-    @property
-    def flag(self) -> str:
-        name = next((mark.name for mark in self.field.metadata if isinstance(mark, Flag)), self.path[-1])
-        return "--" + name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return ENVIRONMENT_PREFIX + NESTING.join(self.path).upper()
-
-    def below(self, section: str) -> "_Leaf":
-        return _Leaf((section, *self.path), self.field)
-
-    def value_in(self, section: BaseModel) -> Any:
-        return reduce(getattr, self.path, section)
-
-
-def _secrets(section: type[BaseModel]) -> Iterator[_Leaf]:
-    return (leaf for leaf in _leaves(section) if _has_secret(leaf.field.annotation))
-
-
-def _flag_leaves(section: type[BaseModel]) -> Iterator[_Leaf]:
-    return (leaf for leaf in _leaves(section) if not _has_secret(leaf.field.annotation))
-
-
 def _in_clear(value: Any) -> str:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return json.dumps(value, default=SecretStr.get_secret_value)
-
-
-def _leaves(section: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[_Leaf]:
-    for name, field in section.model_fields.items():
-        inner = _section(field.annotation)
-        if inner:
-            yield from _leaves(inner, (*path, name))
-        else:
-            yield _Leaf((*path, name), field)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -318,7 +264,7 @@ def _parser(root: type[RootSettings]) -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.toml")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
     parser.add_argument("--check", action="store_true", help="say whether the settings can be used and exit")
-    for leaf in _flag_leaves(root):
+    for leaf in flag_leaves(root):
         field = leaf.field
         is_switch = field.annotation is bool
         default = "" if field.default in (None, "", (), False) or field.is_required() else f" [{field.default}]"
@@ -337,7 +283,7 @@ def _no_such_flags(root: type[RootSettings], arguments: Sequence[str]) -> Iterat
     for before, argument in zip(("", *arguments), arguments, strict=False):
         flag = argument.partition("=")[0]
         if flag.startswith("-"):
-            near = difflib.get_close_matches(flag, [leaf.flag for leaf in _flag_leaves(root)], n=1)
+            near = difflib.get_close_matches(flag, [leaf.flag for leaf in flag_leaves(root)], n=1)
             yield f"{flag}: no such flag; " + (f"did you mean {near[0]}?" if near else "--help lists all of them")
         elif not before.startswith("-"):  # else it is the value of a flag, and may be a secret
             yield f"{argument}: only flags are understood; --help lists them"
@@ -345,7 +291,7 @@ def _no_such_flags(root: type[RootSettings], arguments: Sequence[str]) -> Iterat
 
 def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
     tree: Tree = {}
-    for leaf in _flag_leaves(root):
+    for leaf in flag_leaves(root):
         value = arguments[".".join(leaf.path)]
         if value is None:
             continue
@@ -377,7 +323,7 @@ def _problems(root: type[RootSettings], error: ValidationError, sources: list[tu
 def _is_secret(root: type[RootSettings], location: Location) -> bool:
     """Whether what is there is a secret, is a part of one or has one in it."""
     keys = [key for key in location if isinstance(key, str)]
-    return any(all(map(eq, keys, leaf.path)) for leaf in _secrets(root))
+    return any(all(map(eq, keys, leaf.path)) for leaf in secret_leaves(root))
 
 
 def _where(root: type[RootSettings], location: Location, sources: list[tuple[str, Tree]]) -> str:
@@ -385,7 +331,7 @@ def _where(root: type[RootSettings], location: Location, sources: list[tuple[str
     source = next((source for source, tree in sources if _gives(tree, location)), sources[-1][0])
     if source == FLAGS:
         keys = tuple(key for key in location if isinstance(key, str))
-        return next((leaf.flag for leaf in _leaves(root) if leaf.path == keys), name)
+        return next((leaf.flag for leaf in leaves(root) if leaf.path == keys), name)
     return f"{source}: {name}"
 
 
@@ -405,7 +351,7 @@ def _siblings(root: type[BaseModel], location: Location) -> Collection[str]:
     section: type[BaseModel] = root
     for key in location[:-1]:
         if isinstance(key, str):
-            section = _section(section.model_fields[key].annotation) or section
+            section = section_in(section.model_fields[key].annotation) or section
     return section.model_fields
 
 
