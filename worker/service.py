@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import structlog
 
+from textdiffusion.rpc import LOADING, STOPPING
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
@@ -135,7 +136,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
 
     async def _ready(self, context: Context) -> Serving:
         if self.serving is None:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the model is still loading")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, LOADING)
         return self.serving
 
     async def _submit(
@@ -143,7 +144,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     ) -> Request:
         loop = asyncio.get_running_loop()
         if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the worker is stopping")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         try:
             options = settle(request, serving.info.defaults, serving.engine.model)
             return serving.engine.submit(
