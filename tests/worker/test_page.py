@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from textdiffusion.configuration import _leaves
+from textdiffusion.leaves import leaves
 from textdiffusion.rpc import SERVICE_NAME
 from worker.settings import WorkerRoot
 
@@ -13,7 +13,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "workers.md").read_text(encoding="u
 def test_every_variable_is_a_setting() -> None:
     named = set(re.findall(r"TDI_\w+", PAGE))
     assert len(named) > 10
-    assert named <= {leaf.variable for leaf in _leaves(WorkerRoot)}
+    assert named <= {leaf.variable for leaf in leaves(WorkerRoot)}
 
 
 def test_every_flag_of_a_worker_exists() -> None:
@@ -21,7 +21,7 @@ def test_every_flag_of_a_worker_exists() -> None:
         flag for command in re.findall(r"python -m worker (.*)", PAGE) for flag in re.findall(r"--[\w-]+", command)
     }
     assert named >= {"--model", "--listen", "--print-config"}
-    assert named <= {leaf.flag for leaf in _leaves(WorkerRoot)} | {"--help", "--print-config"}
+    assert named <= {leaf.flag for leaf in leaves(WorkerRoot)} | {"--help", "--print-config"}
 
 
 def test_the_service_of_the_readiness_probe_is_the_worker_s() -> None:
