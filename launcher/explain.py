@@ -3,7 +3,7 @@
 import signal
 
 HINTS = {
-    signal.SIGKILL: "most likely the machine or its container ran out of memory; `dmesg` or memory.events tell",
+    signal.SIGKILL: "most likely the machine or its container ran out of memory, if nobody sent it; `dmesg` tells",
     signal.SIGBUS: "most likely shared memory is too small; give the container a larger /dev/shm",
     signal.SIGILL: "most likely this CPU lacks an instruction that a library was built for",
     signal.SIGSEGV: "a crash in native code, often a library that does not fit this machine or its GPU driver",

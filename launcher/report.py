@@ -35,7 +35,8 @@ def report(argv: Sequence[str]) -> int:
 
 def table(status: LauncherStatus) -> str:
     """One launcher and its processes, for people."""
-    head = f"launcher {status['version']}, pid {status['pid']}, {status['state']} for {_span(status['uptime_seconds'])}"
+    up = _span(status["uptime_seconds"])
+    head = f"launcher {status['version']}, pid {status['pid']}, up for {up}, {status['state']}"
     rows = [HEADINGS, *(_row(process) for process in status["processes"])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -61,8 +62,8 @@ def _notes(status: LauncherStatus) -> Iterator[str]:
     for process in status["processes"]:
         if process["reason"]:
             yield f"{process['name']} had died: it {process['reason']}"
-    if status["reload"] and status["reload"]["problems"]:
-        yield f"the configuration of {status['reload']['at']} was {status['reload']['outcome']}:"
+    if status["reload"]:
+        yield f"last change of the configuration, {status['reload']['at']}: {status['reload']['outcome']}"
         yield from (f"    {problem}" for problem in status["reload"]["problems"])
 
 

@@ -44,7 +44,7 @@ def status(*processes: ProcessStatus, **facts: Any) -> LauncherStatus:
 def test_the_table_has_a_line_for_each_process() -> None:
     router = process(name="router", role="router", model=None, device=None, address="http://127.0.0.1:3001")
     assert report.table(status(router, process(restarts=12))).splitlines() == [
-        "launcher 1.2.3, pid 42, serving for 1m01s",
+        "launcher 1.2.3, pid 42, up for 1m01s, serving",
         "NAME     STATE PID  UP    RESTARTS RUNNING WAITING MEMORY SERVES",
         "router   ready 4711 1h23m 0        2       0       3 MiB  http://127.0.0.1:3001",
         "worker-0 ready 4711 1h23m 12       2       0       3 MiB  tiny on cuda:1",
@@ -69,7 +69,9 @@ def test_what_is_not_known_is_a_dash_and_how_a_process_ended_is_told_in_words() 
 def test_a_configuration_that_was_refused_is_told_with_its_mistakes() -> None:
     refused = {"at": "2030-01-01T00:00:00+00:00", "outcome": "rejected", "problems": ["router.port: is in use"]}
     table = report.table(status(process(), reload=refused))
-    assert table.endswith("the configuration of 2030-01-01T00:00:00+00:00 was rejected:\n    router.port: is in use")
+    assert table.endswith(
+        "last change of the configuration, 2030-01-01T00:00:00+00:00: rejected\n    router.port: is in use"
+    )
 
 
 @pytest.fixture
