@@ -53,6 +53,10 @@ lint: _tools
 test *ARGS: _tools
     @exec uv run --no-sync python -m pytest "$@"
 
+# What happens when something dies, all of it: with the tests that `just test` leaves out because they take minutes.
+test-failures *ARGS: _tools
+    @exec uv run --no-sync python -m pytest -m "long or not long" tests/failures "$@"
+
 # lm-eval's clients of OpenAI's API against the full stack; the first time, this installs half a gigabyte.
 test-lm-eval *ARGS: _tools
     @exec uv run --no-sync python -m pytest -m lm_eval tests/clients "$@"

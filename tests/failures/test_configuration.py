@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from benchmarks.soak.asking import session
 from benchmarks.soak.configuration import served
 from benchmarks.soak.stack import is_well, workers
@@ -16,6 +18,7 @@ def pids(status: LauncherStatus) -> set[int | None]:
     return {worker["pid"] for worker in workers(status)}
 
 
+@pytest.mark.long
 async def test_workers_are_replaced_one_by_one_and_all_requests_answered(
     pair: Scene, long_running: LongRunning
 ) -> None:
@@ -45,6 +48,7 @@ async def test_keys_and_limits_change_and_all_requests_are_answered(pair: Scene,
     assert pids(status) == pids(before)
 
 
+@pytest.mark.long
 async def test_settings_that_cannot_be_used_change_nothing_and_are_told(pair: Scene, long_running: LongRunning) -> None:
     before = await pair.until(is_well)
     async with pair.load(in_flight=2) as load:
@@ -63,6 +67,7 @@ async def test_settings_that_cannot_be_used_change_nothing_and_are_told(pair: Sc
     assert "launcher | nothing has changed for the processes" in pair.said
 
 
+@pytest.mark.long
 async def test_a_model_that_is_added_is_served_and_one_that_is_removed_is_not(
     pair: Scene, long_running: LongRunning
 ) -> None:

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 from benchmarks.soak.stack import Stack, is_well, serving_workers
 from tests.failures.scene import Scene, named, send
 from tests.failures.standing_in import REPLY, standing_in
@@ -15,6 +17,7 @@ async def begun(stack: Stack) -> Scene:
     return Scene(stack, {})
 
 
+@pytest.mark.long
 async def test_a_worker_that_fails_as_it_loads_again_is_started_once_more() -> None:
     with standing_in(worker_0=["serves", "exits", "serves"], worker_1=["serves"]) as stack:
         scene = await begun(stack)
@@ -26,6 +29,7 @@ async def test_a_worker_that_fails_as_it_loads_again_is_started_once_more() -> N
         assert "launcher |     error: model.safetensors is truncated" in scene.said
 
 
+@pytest.mark.long
 async def test_a_worker_that_dies_too_often_is_given_up_and_the_other_serves_on() -> None:
     with standing_in(crash_budget=1, worker_0=["serves", "exits"], worker_1=["serves"]) as stack:
         scene = await begun(stack)
@@ -38,6 +42,7 @@ async def test_a_worker_that_dies_too_often_is_given_up_and_the_other_serves_on(
         assert await stack.ended(STOP_SECONDS) == 0
 
 
+@pytest.mark.long
 async def test_a_launcher_whose_last_worker_is_given_up_ends_with_3() -> None:
     with standing_in(crash_budget=1, worker_0=["serves", "exits"]) as stack:
         scene = await begun(stack)
@@ -48,6 +53,7 @@ async def test_a_launcher_whose_last_worker_is_given_up_ends_with_3() -> None:
         assert stack.processes() == []
 
 
+@pytest.mark.long
 async def test_a_worker_that_does_not_get_as_far_as_serving_ends_the_start_with_2() -> None:
     with standing_in(worker_0=["serves"], worker_1=["exits"]) as stack:
         stack.launch()

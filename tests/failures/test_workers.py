@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+import pytest
+
 from benchmarks.soak.stack import serving_workers
 from tests.failures.scene import Scene, named, nothing_failed, send, serves_again, undisturbed_by
 
@@ -41,6 +43,7 @@ async def test_a_worker_that_hangs_is_noticed_and_replaced_while_the_other_serve
     assert f"launcher | {victim['name']} died: it was not healthy for 10 s and was killed" in pair.said
 
 
+@pytest.mark.long
 async def test_a_worker_that_pauses_for_a_moment_is_left_alone(pair: Scene) -> None:
     before = await pair.two_workers()
     async with pair.load() as load:
