@@ -309,8 +309,9 @@ def test_status_tells_of_every_process(configured: Any) -> None:
             [sys.executable, "-m", "launcher", "status", "--json"], check=False, cwd=ROOT, stdout=subprocess.PIPE
         ).stdout
     )
-    pids = {process["name"]: process["pid"] for status in told for process in status["processes"]}
-    assert configured.children.items() <= pids.items()
+    # Other launchers of this user may run at the same time, and call their processes the same.
+    pids = [{process["name"]: process["pid"] for process in status["processes"]} for status in told]
+    assert any(configured.children.items() <= of_one.items() for of_one in pids)
 
 
 @pytest.mark.usefixtures("launch")
