@@ -1,19 +1,12 @@
 import pytest
 
 from launcher.restarts import FIRST_DELAY_SECONDS, LEAST_SHARE, LONGEST_DELAY_SECONDS, Restarts
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fakes.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 def test_a_process_that_had_served_is_back_after_the_first_delay(clock: Clock) -> None:

@@ -8,18 +8,11 @@ import pytest
 from router.errors import RateLimitExceededError
 from router.http.limits import RateLimits, duration, subnet_of
 from router.http.windows import Windows
+from tests.fakes.clock import Clock
 from tests.fakes.worker import FakeWorker
 
 ASK: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 KEYS = {"alice": "sk-alice", "bob": "sk-bob"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
