@@ -132,7 +132,7 @@ def _reply_length(asked: GenerationRequest, prompt: Prompt, model: Model) -> int
             param=prompt.field,
         )
     if asked.reply_length is None:
-        return min(model.default_length, room)
+        return min(model.defaults.gen_length, room)
     if asked.reply_length > room:
         raise ContextLengthExceededError(
             f"{what} {prompt.length} tokens long, which leaves {room} of this model's {model.max_sequence_length} "

@@ -102,6 +102,20 @@ MODEL: Final = {
     "created": CREATED,
     "owned_by": "text-diffusion-inference",
     "max_model_len": 1024,
+    "defaults": {
+        "max_tokens": 128,
+        "block_length": 32,
+        "steps": None,
+        "threshold": 0.9,
+        "factor": None,
+        "max_parallel_tokens": None,
+        "kv_cache": "dual",
+        "remasking": "low_confidence",
+        "cfg_scale": 0.0,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "top_k": 0,
+    },
 }
 WORKER_ADDRESS: Final = "127.0.0.1:50051"
 HEALTH: Final = {

@@ -1,9 +1,11 @@
 """The shapes of what is answered; OpenAI's, and beside them what only a diffusion model can tell."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
+
+from textdiffusion.settings import KvCache, Remasking
 
 FinishReason = Literal["stop", "length"]
 EndOfReply = Annotated[
@@ -188,6 +190,28 @@ class CompletionChunk(TypedDict):
     canvas: NotRequired[Annotated[Canvas, Field(description="only with `diffusing`: that of the event's choice")]]
 
 
+NOTHING_SET: Final = "as in requests; null where nothing is set"
+DefaultCount = Annotated[int | None, Field(description=NOTHING_SET)]
+DefaultNumber = Annotated[float | None, Field(description=NOTHING_SET)]
+
+
+class GenerationDefaults(TypedDict):
+    """What a request to a model gets for the fields that it leaves out."""
+
+    max_tokens: Annotated[int, Field(description="as in requests")]
+    block_length: DefaultCount
+    steps: Annotated[int | None, Field(description="as in requests; null: as many as `max_tokens`")]
+    threshold: DefaultNumber
+    factor: DefaultNumber
+    max_parallel_tokens: DefaultCount
+    kv_cache: Annotated[KvCache | None, Field(description=NOTHING_SET)]
+    remasking: Annotated[Remasking | None, Field(description=NOTHING_SET)]
+    cfg_scale: DefaultNumber
+    temperature: DefaultNumber
+    top_p: DefaultNumber
+    top_k: DefaultCount
+
+
 class ModelCard(TypedDict):
     """A model that workers serve."""
 
@@ -196,6 +220,7 @@ class ModelCard(TypedDict):
     created: Annotated[int, Field(description="when this server first met it, in seconds since 1970")]
     owned_by: Annotated[str, Field(description="always text-diffusion-inference")]
     max_model_len: Annotated[int, Field(description="tokens that it holds: prompt, suffix and reply together")]
+    defaults: Annotated[GenerationDefaults, Field(description="what a request gets for the fields that it leaves out")]
 
 
 class ModelList(TypedDict):

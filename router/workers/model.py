@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from router.text.tokenizer import ChatTokenizer
-from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
+from textdiffusion.v1.textdiffusion_pb2 import DiffusionOptions, GetInfoResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Model:
     max_sequence_length: int  # what each of its workers has room for
     vocab_size: int
     mask_token_id: int
-    default_length: int
+    defaults: DiffusionOptions
     end_ids: Sequence[int]
 
     @classmethod
@@ -29,7 +29,7 @@ class Model:
             max_sequence_length=info.max_sequence_length,
             vocab_size=info.vocab_size,
             mask_token_id=info.mask_token_id,
-            default_length=info.defaults.gen_length,
+            defaults=info.defaults,
             end_ids=tuple(info.eos_token_ids),
         )
 

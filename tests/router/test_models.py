@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, running
+from textdiffusion.v1.textdiffusion_pb2 import KV_CACHE_DUAL, DiffusionOptions
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
 
@@ -15,7 +16,27 @@ async def test_the_openai_client_lists_the_models(router: Any) -> None:
     (model,) = (await router.openai.models.list()).data
     assert (model.id, model.object) == ("fake", "model")
     assert model.created > 1_700_000_000
-    assert model.model_extra == {"max_model_len": 512}
+    assert model.model_extra["max_model_len"] == 512
+
+
+async def test_a_model_is_listed_with_what_its_worker_does_by_default(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    fake = make_worker()
+    fake.info.defaults.CopyFrom(
+        DiffusionOptions(gen_length=64, block_length=32, threshold=0.9, top_p=1.0, kv_cache=KV_CACHE_DUAL)
+    )
+    async with running(fake) as worker:
+        router = await start_router(worker.address)
+        await eventually(lambda: router.services.pool.models)
+        model = await router.openai.models.retrieve("fake")
+    assert {name: value for name, value in model.model_extra["defaults"].items() if value is not None} == {
+        "max_tokens": 64,
+        "block_length": 32,
+        "threshold": 0.9,
+        "kv_cache": "dual",
+        "top_p": 1.0,
+    }
 
 
 async def test_the_openai_client_retrieves_one_model(router: Any) -> None:
