@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import running_stack
+from tests.stack import Stats, running_stack, stats_of_worker
 
 # Whoever runs the tests in the background may have made them ignore Ctrl-C; the processes that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -14,3 +14,10 @@ def url() -> Iterator[str]:
     """Of one stack for all who ask; it ends in /v1, where OpenAI's API begins."""
     with running_stack("--port=0") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def stats(url: str) -> Iterator[Stats]:
+    """What the stack's worker has done so far."""
+    with stats_of_worker(url) as stats:
+        yield stats

@@ -1,19 +1,28 @@
 """The whole stack as a user starts it: launcher, router, worker, and the bundled model."""
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
+import grpc
 import psutil
+
+from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceStub
+
+Stats = Callable[[], pb.GetStatsResponse]
 
 ROOT = Path(__file__).parent.parent
 MODEL = "tdi-demo"
 STOP_SECONDS = 60
+ANSWER_SECONDS = 60
 
 
 def start_stack(*arguments: str) -> tuple["subprocess.Popen[str]", str]:
@@ -52,3 +61,13 @@ def running_stack(*arguments: str) -> Iterator[str]:
         process.stdout.close()
     assert process.returncode == 0
     assert not [child for child in children if child.is_running()]
+
+
+@contextmanager
+def stats_of_worker(url: str) -> Iterator[Stats]:
+    """What the only worker of the stack at `url` says of itself, whenever it is asked."""
+    with urlopen(f"{url.removesuffix('/v1')}/health", timeout=ANSWER_SECONDS) as response:
+        (worker,) = json.load(response)["workers"]
+    with grpc.insecure_channel(worker["address"]) as channel:
+        stub = TextGenerationServiceStub(channel)
+        yield lambda: stub.GetStats(pb.GetStatsRequest(), timeout=ANSWER_SECONDS)

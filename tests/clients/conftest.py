@@ -1,32 +1,18 @@
-"""Clients for the stack, and what its worker says of them."""
+"""Clients for the stack."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.request import Request, urlopen
 
-import grpc
 import openai
 import pytest
 
 from tests.stack import MODEL
-from textdiffusion.v1 import textdiffusion_pb2 as pb
-from textdiffusion.v1.textdiffusion_pb2_grpc import TextGenerationServiceStub
 
 SECONDS = 60
 
-Stats = Callable[[], pb.GetStatsResponse]
 Encode = Callable[..., list[int]]
-
-
-@pytest.fixture(scope="session")
-def stats(url: str) -> Iterator[Stats]:
-    """What the worker has done so far."""
-    with urlopen(f"{url.removesuffix('/v1')}/health", timeout=SECONDS) as response:
-        (worker,) = json.load(response)["workers"]
-    with grpc.insecure_channel(worker["address"]) as channel:
-        stub = TextGenerationServiceStub(channel)
-        yield lambda: stub.GetStats(pb.GetStatsRequest(), timeout=SECONDS)
 
 
 @pytest.fixture(scope="session")

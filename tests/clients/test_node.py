@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Stats
 from tests.clients.readme import asking, promised_output, snippets
 from tests.fakes.waiting import eventually
+from tests.stack import Stats
 
 FOLDER = Path(__file__).parent / "node"
 INSTALL = (

@@ -7,9 +7,8 @@ from typing import Any
 import openai
 import pytest
 
-from tests.clients.conftest import Stats
 from tests.fakes.waiting import eventually
-from tests.stack import MODEL
+from tests.stack import MODEL, Stats
 
 STEPS = 900  # minutes of work
 LONG: Any = {
