@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 
@@ -7,6 +8,10 @@ from tests.stack import Stats, running_stack, stats_of_worker
 
 # Whoever runs the tests in the background may have made them ignore Ctrl-C; the processes that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests compute beside the processes that they start and the browser that they drive. Threads of OpenMP that spin while
+# they wait for one another would take the cores from all of these, and from themselves.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")
