@@ -8,7 +8,18 @@ from typing import Final
 from aiohttp import web
 
 from router.admission import Admission, Queues
-from router.endpoints import chat, completions, documentation, health, metrics, models, stats, tokens, version
+from router.endpoints import (
+    chat,
+    completions,
+    documentation,
+    health,
+    metrics,
+    models,
+    playground,
+    stats,
+    tokens,
+    version,
+)
 from router.http.keys import API_KEYS, ApiKeys, authenticate
 from router.http.leaving import UNFINISHED, Unfinished, end_in_words, part_from_clients
 from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_limits
@@ -66,6 +77,8 @@ def build_app(
             web.get("/health/ready", health.ready),
         ]
     )
+    if settings.playground:
+        app.add_routes([web.get("/", playground.index), web.get("/playground/{file:.+}", playground.file)])
     app.on_response_prepare.extend([echo_request_id, tell_limits, part_from_clients])
     app.cleanup_ctx.append(_pool_connected)
     return app

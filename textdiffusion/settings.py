@@ -116,6 +116,7 @@ class LauncherSettings(Section):
 class RouterSettings(Section):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(3001, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    playground: bool = Field(True, description="serve a page at / on which to try the models")
     probe_port: int | None = Field(
         None, ge=0, le=65535, description="port for health alone, which load cannot slow; default: none"
     )

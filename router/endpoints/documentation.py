@@ -4,15 +4,12 @@ from functools import cache
 
 from aiohttp import web
 
+from router.http.page import page_headers
 from router.http.sse import json_text
 from router.openapi.document import openapi_document
-from router.openapi.page import CONTENT_SECURITY_POLICY, page
+from router.openapi.page import STYLE_HASH, page
 
-HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+HEADERS = page_headers(style_src=STYLE_HASH)
 
 
 async def openapi_json(_: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from textdiffusion.keys import digest_of
 log = structlog.get_logger(__name__)
 
 OPEN_PATHS: Final = frozenset({"/", "/docs", "/health", "/metrics", "/openapi.json", "/version"})
-OPEN_FOLDER: Final = "/health/"
+OPEN_FOLDERS: Final = ("/health/", "/playground/")
 SCHEME: Final = "bearer"
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
@@ -83,7 +83,7 @@ def warn_if_all_can_read(path: Path) -> None:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def _is_from_here(request: web.Request) -> bool:

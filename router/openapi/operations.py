@@ -18,6 +18,7 @@ from router.errors import (
     InvalidValueError,
     ModelNotFoundError,
     NoHealthyWorkersError,
+    PathNotFoundError,
     QueueTimeoutError,
     RateLimitExceededError,
     RequestTimeoutError,
@@ -63,6 +64,9 @@ Errors = tuple[type[RouterError], ...]
 JSON: Final = "application/json"
 TEXT: Final = "text/plain"
 HTML: Final = "text/html"
+CSS: Final = "text/css"
+JAVASCRIPT: Final = "text/javascript"
+SVG: Final = "image/svg+xml"
 OPEN_METRICS: Final = "application/openmetrics-text"
 
 ALWAYS: Final[Errors] = (InvalidHttpError, ExpectationFailedError, InternalError)
@@ -112,7 +116,7 @@ class Operation:
     """One method of one path."""
 
     id: str
-    tag: Literal["Text", "Models", "Tokens", "State", "Documentation"]
+    tag: Literal["Text", "Models", "Tokens", "State", "Documentation", "Playground"]
     method: Literal["get", "post"] = "get"
     path: str
     summary: str
@@ -264,5 +268,22 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         path="/docs",
         summary="This document, for people",
         answers={200: Answer("A page that needs nothing from elsewhere.", content_types=(HTML,))},
+    ),
+    Operation(
+        id="playground",
+        tag="Playground",
+        path="/",
+        summary="A page on which to try the models, and to watch them denoise",
+        description="There unless the setting `playground` turns it off.",
+        answers={200: Answer("A page that needs nothing from elsewhere.", content_types=(HTML,))},
+    ),
+    Operation(
+        id="playgroundFile",
+        tag="Playground",
+        path="/playground/{file}",
+        summary="What that page is made of",
+        parameters={"file": "the path of the file, which may hold slashes"},
+        answers={200: Answer("The file.", content_types=(CSS, JAVASCRIPT, SVG, HTML))},
+        errors=(PathNotFoundError,),
     ),
 )

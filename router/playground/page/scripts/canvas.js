@@ -1,0 +1,80 @@
+import { element } from "./elements.js";
+import { brief, counted, percent, visible } from "./wording.js";
+
+const MOVES = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+/**
+ * The positions of a recording as tiles, block by block. One tile at a time can be reached by Tab, and the arrows go on
+ * from there. `onpoint` is called with the position that is hovered or focused.
+ */
+export class Canvas {
+  #recording;
+  #onpoint;
+  #tiles = [];
+  #current = 0;
+
+  constructor(recording, onpoint) {
+    this.#recording = recording;
+    this.#onpoint = onpoint;
+    this.element = element("div", {
+      class: "canvas",
+      role: "group",
+      onkeydown: (event) => this.#move(event),
+      onfocusin: ({ target }) => this.#point(target),
+      onpointerover: ({ target }) => this.#point(target),
+    });
+  }
+
+  /** `end` is how many tokens the answer has, once that is known: what lies beyond was not needed. */
+  draw(frame, end = Infinity) {
+    if (this.#tiles.length !== this.#recording.length) this.#layOut();
+    this.element.style.setProperty("--last-frame", this.#recording.lastFrame);
+    for (const [position, tile] of this.#tiles.entries()) this.#drawTile(tile, position, frame, position >= end);
+  }
+
+  #layOut() {
+    const { length, blockLength } = this.#recording;
+    this.#tiles = Array.from({ length }, (_, position) =>
+      element("button", { type: "button", class: "tile", tabindex: position === this.#current ? 0 : -1 }),
+    );
+    const blocks = [];
+    for (let start = 0; start < length; start += blockLength) {
+      blocks.push(element("div", { class: "block" }, ...this.#tiles.slice(start, start + blockLength)));
+    }
+    this.element.replaceChildren(...blocks);
+    this.element.setAttribute("aria-label", `Canvas of ${counted(length, "token", "tokens")} in ${counted(blocks.length, "block", "blocks")}`);
+  }
+
+  #drawTile(tile, position, frame, isBeyond) {
+    const committed = this.#recording.tileAt(position, frame);
+    const state = !committed ? "masked" : committed.frame === frame ? "fresh" : "committed";
+    const look = isBeyond ? `${state} beyond` : state;
+    if (tile.dataset.look === look) return;
+    tile.dataset.look = look;
+    tile.textContent = committed ? brief(committed.token) : "";
+    tile.setAttribute("aria-label", `Position ${position + 1}: ${committed ? described(committed) : "masked"}`);
+    if (!committed) return;
+    tile.style.setProperty("--probability", committed.probability);
+    tile.style.setProperty("--frame", committed.frame);
+  }
+
+  #point(target) {
+    const position = this.#tiles.indexOf(target);
+    if (position < 0) return;
+    this.#tiles[this.#current].tabIndex = -1;
+    this.#current = position;
+    target.tabIndex = 0;
+    this.#onpoint(position);
+  }
+
+  #move(event) {
+    if (!(event.key in MOVES)) return;
+    event.preventDefault();
+    const position = Math.min(Math.max(this.#current + MOVES[event.key], 0), this.#tiles.length - 1);
+    this.#tiles[position].focus();
+  }
+}
+
+function described({ token, probability, step }) {
+  return `${visible(token)}, ${percent(probability)} sure, pass ${step}`;
+}

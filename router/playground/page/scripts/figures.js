@@ -1,0 +1,29 @@
+import { element } from "./elements.js";
+import { number, seconds } from "./wording.js";
+
+const NONE = "–";
+const FIGURES = {
+  "tokens a second": ({ tokens, seconds: duration }) => (tokens ? number(tokens / duration) : NONE),
+  "forward passes": ({ forwardPasses }) => String(forwardPasses),
+  "tokens per pass": ({ tokens, forwardPasses }) => (forwardPasses ? number(tokens / forwardPasses) : NONE),
+  "to first text": ({ secondsToText }) => (secondsToText === null ? NONE : seconds(secondsToText)),
+  "in all": ({ seconds: duration }) => seconds(duration),
+};
+
+/** What a run costs, while it runs and after. */
+export class Figures {
+  #values = new Map();
+
+  constructor() {
+    this.element = element("dl", { class: "figures" });
+    for (const name of Object.keys(FIGURES)) {
+      const value = element("dd");
+      this.#values.set(name, value);
+      this.element.append(element("div", {}, element("dt", {}, name), value));
+    }
+  }
+
+  draw(run) {
+    for (const [name, value] of this.#values) value.textContent = FIGURES[name](run);
+  }
+}

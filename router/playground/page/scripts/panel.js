@@ -1,0 +1,106 @@
+import { button, element, newId } from "./elements.js";
+import { serverSettings, settingsToServe, settingsToWatch } from "./settings.js";
+import { SettingsForm } from "./settings_form.js";
+
+const COLOURS = { probability: "how sure the model was", pass: "when they were committed" };
+
+/** All that can be set beside what is asked. */
+export class Panel {
+  #form;
+  #model = null;
+  #forms = new Map();
+  #groups = element("div", { class: "groups" });
+
+  /** `form` is where it is shown. */
+  constructor(form) {
+    this.#form = form;
+    this.compare = element("input", { type: "checkbox", id: newId("compare"), onchange: () => this.#arrange() });
+    this.system = element("textarea", { rows: 2, id: newId("system") });
+    this.key = element("input", { type: "password", autocomplete: "off", id: newId("key") });
+    this.keyRow = element(
+      "details",
+      { class: "key" },
+      element("summary", {}, "API key"),
+      row("Key", this.key, "Kept by this tab alone, until it is closed or loaded again."),
+    );
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.append(
+      element("div", { class: "check" }, this.compare, element("label", { for: this.compare.id }, "Compare two settings")),
+      this.#groups,
+      row("System message", this.system, "Comes before the conversation."),
+      this.#colours(),
+      this.keyRow,
+    );
+  }
+
+  /** The sides that are asked, with their settings. */
+  get sides() {
+    const shown = [...this.#forms].filter(([side]) => side === "A" || this.compare.checked);
+    return shown.map(([side, form]) => [side, form.read()]);
+  }
+
+  get isComparing() {
+    return this.compare.checked;
+  }
+
+  set isComparing(isComparing) {
+    this.compare.checked = isComparing;
+    this.#arrange();
+  }
+
+  /** Points out what cannot be used, and says whether all can. */
+  areUsable() {
+    return this.#form.reportValidity();
+  }
+
+  /** Begins anew with what suits a model. */
+  suit(model) {
+    if (this.#model?.id === model.id) return;
+    this.#model = model;
+    this.#forms = new Map([
+      ["A", new SettingsForm("A", settingsToWatch(model.defaults), model.max_model_len)],
+      ["B", new SettingsForm("B", settingsToServe(model.defaults), model.max_model_len)],
+    ]);
+    const toDefaults = () => this.#forms.get("A").write(serverSettings(model.defaults));
+    this.#groups.replaceChildren(
+      ...[...this.#forms.values()].map((form) => form.element),
+      button("Take the server's settings", toDefaults, { class: "defaults" }),
+    );
+    this.#arrange();
+  }
+
+  /** Asks for a key, as the server does. */
+  askForKey() {
+    this.keyRow.open = true;
+    this.key.focus();
+  }
+
+  #arrange() {
+    const second = this.#forms.get("B")?.element;
+    if (!second) return;
+    second.hidden = second.disabled = !this.compare.checked;
+    this.#groups.classList.toggle("compared", this.compare.checked);
+  }
+
+  #colours() {
+    const choices = Object.entries(COLOURS).map(([colour, label]) => {
+      const chosen = () => (document.documentElement.dataset.colour = colour);
+      const checked = colour === "probability";
+      return element("label", {}, element("input", { type: "radio", name: "colour", checked, onchange: chosen }), label);
+    });
+    const scale = element("div", { class: "scale", "aria-hidden": "true" });
+    return element("fieldset", { class: "colours" }, element("legend", {}, "Tiles are coloured by"), ...choices, scale);
+  }
+}
+
+function row(label, input, hint) {
+  const id = `${input.id}-hint`;
+  input.setAttribute("aria-describedby", id);
+  return element(
+    "div",
+    { class: "setting" },
+    element("label", { for: input.id }, label),
+    input,
+    element("p", { class: "hint", id }, hint),
+  );
+}

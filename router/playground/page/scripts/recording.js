@@ -1,0 +1,63 @@
+/**
+ * What became of one canvas, pass by pass. A token that was committed stays, so the canvas after any pass is known from
+ * the pass that committed each position. Frame 0 is the canvas before the first pass.
+ */
+export class Recording {
+  #tiles = [];
+  #texts = [""]; // what could be read of the answer, by frame
+  #steps = [0];
+
+  /** `length` is how many positions the canvas is going to have, as long as the server has not said it. */
+  constructor(length, blockLength) {
+    this.length = length;
+    this.blockLength = blockLength;
+  }
+
+  get lastFrame() {
+    return this.#steps.length - 1;
+  }
+
+  get text() {
+    return this.#texts.at(-1);
+  }
+
+  get committed() {
+    return this.#tiles.reduce((sum) => sum + 1, 0); // holes are not visited
+  }
+
+  /** Takes in an event: the text that it adds and, where it tells of a pass, its canvas. */
+  add(text, canvas) {
+    if (canvas && canvas.step > this.#steps.at(-1)) {
+      this.length = canvas.tokens.length;
+      this.#steps.push(canvas.step);
+      this.#texts.push(this.text);
+    }
+    for (const token of canvas?.committed ?? []) this.#commit(token);
+    this.#texts[this.lastFrame] += text;
+  }
+
+  /** The pass that a frame shows, from 1. */
+  stepOf(frame) {
+    return this.#steps[frame];
+  }
+
+  textAt(frame) {
+    return this.#texts[frame];
+  }
+
+  /** What stands at a position once `frame` is shown; nothing if it is still masked. */
+  tileAt(position, frame) {
+    const tile = this.#tiles[position];
+    return tile && tile.frame <= frame ? tile : undefined;
+  }
+
+  #commit({ position, token, logprob, top_logprobs: alternatives }) {
+    this.#tiles[position] = {
+      token,
+      frame: this.lastFrame,
+      step: this.stepOf(this.lastFrame),
+      probability: Math.exp(logprob),
+      alternatives: alternatives.map((one) => ({ token: one.token, probability: Math.exp(one.logprob) })),
+    };
+  }
+}

@@ -1,0 +1,71 @@
+import { Canvas } from "./canvas.js";
+import { Copying } from "./copying.js";
+import { element } from "./elements.js";
+import { Figures } from "./figures.js";
+import { Inspector } from "./inspector.js";
+import { Replay } from "./replay.js";
+import { Scrubber } from "./scrubber.js";
+
+const ENDINGS = {
+  stop: "It set an end token and stopped early.",
+  length: "The canvas is full.",
+};
+
+/** One run as it can be watched: its answer, its canvas, and the way there. */
+export class RunView {
+  #run;
+  #end = Infinity;
+
+  constructor(run, title, api) {
+    this.#run = run;
+    const { recording } = run;
+    this.replay = new Replay(recording, (frame) => this.#show(frame));
+    this.inspector = new Inspector(recording);
+    this.canvas = new Canvas(recording, (position) => this.inspector.point(position, this.replay.frame));
+    this.scrubber = new Scrubber(this.replay, recording);
+    this.figures = new Figures();
+    this.answer = element("p", { class: "answer" });
+    this.state = element("p", { class: "state faint" });
+    this.problem = element("p", { class: "trouble", role: "alert", hidden: true });
+    this.element = element(
+      "section",
+      { class: "run", "aria-label": title },
+      element("h2", {}, title, " ", element("span", { class: "faint" }, run.request.summary)),
+      this.answer,
+      this.problem,
+      this.canvas.element,
+      this.scrubber.element,
+      this.inspector.element,
+      this.figures.element,
+      element("footer", {}, this.state, new Copying(run.request, api).element),
+    );
+    this.#show(0);
+  }
+
+  /** The run has changed. */
+  update() {
+    const run = this.#run;
+    if (run.state === "done" && run.finishReason === "stop") this.#end = run.tokens;
+    this.element.dataset.state = run.state;
+    this.state.textContent = told(run);
+    this.problem.hidden = run.problem === null;
+    this.problem.textContent = run.problem?.message ?? "";
+    this.figures.draw(run);
+    this.replay.extend();
+  }
+
+  #show(frame) {
+    const { recording } = this.#run;
+    this.canvas.draw(frame, this.replay.isAtEnd ? this.#end : Infinity);
+    this.answer.textContent = recording.textAt(frame);
+    this.scrubber.draw(frame);
+    this.inspector.draw(frame);
+  }
+}
+
+function told(run) {
+  if (run.state === "waiting") return "Waiting for its turn …";
+  if (run.state === "denoising") return "Denoising …";
+  if (run.state === "stopped") return "Stopped.";
+  return ENDINGS[run.finishReason] ?? "";
+}

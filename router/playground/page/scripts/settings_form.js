@@ -1,0 +1,62 @@
+import { element, newId } from "./elements.js";
+import { FIELDS } from "./settings.js";
+
+/** The settings of one run, as a group of controls. */
+export class SettingsForm {
+  #inputs = new Map();
+  #rows = new Map();
+
+  /** `longest` is how many tokens the model holds. */
+  constructor(title, settings, longest) {
+    this.element = element("fieldset", { class: "settings" }, element("legend", {}, title));
+    for (const field of FIELDS) this.#add(field);
+    this.#inputs.get("max_tokens").max = longest;
+    this.write(settings);
+    this.element.addEventListener("input", () => this.#adapt());
+  }
+
+  /** Numbers as numbers; null for what is left empty. */
+  read() {
+    const read = {};
+    for (const { name, kind } of FIELDS) {
+      const { value } = this.#inputs.get(name);
+      read[name] = kind === "number" ? (value === "" ? null : Number(value)) : value;
+    }
+    return read;
+  }
+
+  write(settings) {
+    for (const { name } of FIELDS) this.#inputs.get(name).value = settings[name] ?? "";
+    this.#adapt();
+  }
+
+  #add({ name, label, hint, kind, range, choices, optional }) {
+    const id = newId(name);
+    const described = { id, name, "aria-describedby": `${id}-hint` };
+    const input =
+      kind === "number"
+        ? element("input", { type: "number", inputmode: "decimal", required: !optional, ...range, ...described })
+        : element("select", described, ...Object.entries(choices).map(([value, text]) => element("option", { value }, text)));
+    const row = element(
+      "div",
+      { class: "setting" },
+      element("label", { for: id }, label),
+      input,
+      element("p", { class: "hint", id: `${id}-hint` }, hint),
+    );
+    this.#inputs.set(name, input);
+    this.#rows.set(name, row);
+    this.element.append(row);
+  }
+
+  /** One rule at a time; and neither blocks nor steps can be more than the canvas has positions. */
+  #adapt() {
+    const { value: chosen } = this.#inputs.get("rule");
+    for (const { name, rule } of FIELDS) {
+      if (!rule) continue;
+      this.#rows.get(name).hidden = name !== chosen;
+      this.#inputs.get(name).disabled = name !== chosen;
+    }
+    for (const name of ["block_length", "steps"]) this.#inputs.get(name).max = this.#inputs.get("max_tokens").value;
+  }
+}

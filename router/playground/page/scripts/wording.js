@@ -1,0 +1,32 @@
+const STAND_INS = { "\n": "↵", "\t": "⇥", "\r": "␍", " ": "␣" };
+
+/** A token as it fits on a tile: what is no text but a sign of the model's own has a short stand-in. */
+export function brief(token) {
+  return /^<\|.*\|>$/.test(token) ? "◇" : visible(token);
+}
+
+/** A token that people can see: blanks at its ends, line breaks and other control characters have stand-ins. */
+export function visible(token) {
+  return token
+    .replace(/^ | $/g, (blank) => STAND_INS[blank])
+    .replace(/[\u0000-\u001f\u007f-\u009f]/g, (control) => STAND_INS[control] ?? "�");
+}
+
+export function percent(probability) {
+  const hundredths = probability * 100;
+  if (hundredths >= 99.95 && probability < 1) return "> 99.9 %";
+  return hundredths > 0 && hundredths < 0.1 ? "< 0.1 %" : `${Number(hundredths.toPrecision(3))} %`;
+}
+
+export function seconds(duration) {
+  return duration < 1 ? `${Math.round(duration * 1000)} ms` : `${duration.toFixed(1)} s`;
+}
+
+export function number(value) {
+  return value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(2)));
+}
+
+/** "1 pass", "2 passes": `other` is the plural. */
+export function counted(count, one, other) {
+  return `${count} ${count === 1 ? one : other}`;
+}
