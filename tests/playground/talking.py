@@ -1,0 +1,45 @@
+"""What people do on the page, and what they see there."""
+
+from playwright.async_api import Locator, Page, expect
+
+
+async def ask(page: Page, message: str) -> Locator:
+    """Sends a message, and gives the answer's card."""
+    await message_field(page).fill(message)
+    await page.get_by_role("button", name="Send").click()
+    return page.get_by_role("region", name="Answer").last
+
+
+def message_field(page: Page) -> Locator:
+    return page.get_by_label("Message", exact=True).and_(page.locator("textarea:visible"))
+
+
+async def choose(page: Page, **settings: str | float) -> None:
+    """Sets what is named as in a request; of two sides, of the first."""
+    for name, value in settings.items():
+        field = page.locator(f'#settings [name="{name}"]').first
+        if await field.evaluate("field => field.tagName") == "SELECT":
+            await field.select_option(str(value))
+        else:
+            await field.fill(str(value))
+
+
+async def over(card: Locator) -> None:
+    """Returns when the answer is whole, and all of it is shown."""
+    await expect(card).to_have_attribute("data-state", "done")
+    await expect(card.get_by_role("button", name="One pass forward")).to_be_disabled()
+
+
+def answer(card: Locator) -> Locator:
+    return card.locator(".answer")
+
+
+def tiles(card: Locator, look: str = "") -> Locator:
+    """Those of the canvas that are "masked", "committed" or "fresh"; all of them otherwise."""
+    return card.locator(f'.tile[data-look^="{look}"]' if look else ".tile")
+
+
+async def figure(card: Locator, name: str) -> float:
+    """A number that the card shows."""
+    shown = await card.locator(".figures div", has_text=name).locator("dd").inner_text()
+    return float(shown.split()[0])

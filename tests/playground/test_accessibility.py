@@ -1,0 +1,71 @@
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.playground.conftest import DESKTOP, PHONE, Open
+from tests.playground.talking import ask, message_field, over, tiles
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def assert_accessible(page: Page) -> None:
+    found = await Axe().run(page)
+    assert not found.violations_count, found.generate_report()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_axe_finds_nothing_to_object_to(open_page: Open, scheme: str, viewport: dict[str, int]) -> None:
+    page = await open_page(color_scheme=scheme, viewport=viewport)
+    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await assert_accessible(page)
+    card = await ask(page, "What are you?")
+    await over(card)
+    await tiles(card).first.focus()
+    await card.get_by_role("button", name="One pass back").click()
+    await page.get_by_label("Compare two settings").check()
+    await page.get_by_label("when they were committed").check()
+    await ask(page, "too long " * 2000)
+    await expect(page.get_by_role("alert")).to_have_count(2)
+    await assert_accessible(page)
+    await page.get_by_label("Fill in", exact=True).check()
+    await page.get_by_text("API key").click()
+    await assert_accessible(page)
+
+
+async def test_everything_is_done_with_the_keyboard(page: Page) -> None:
+    await message_field(page).focus()
+    await page.keyboard.type("Spell river")
+    await page.keyboard.press("Shift+Enter")
+    await expect(page.locator(".turn")).to_have_count(0)
+    await page.keyboard.press("Enter")
+    card = page.get_by_role("region", name="Answer")
+    await over(card)
+    await expect(message_field(page)).to_be_focused()
+    passed: list[str] = []
+    while "tile" not in passed:
+        await page.keyboard.press("Shift+Tab")
+        passed.append(await page.evaluate("document.activeElement.className"))
+        assert len(passed) < 20
+
+
+async def test_a_screen_reader_is_told_the_answer_once_it_is_whole(page: Page) -> None:
+    card = await ask(page, "Spell river")
+    await over(card)
+    await expect(page.locator("#announcer")).to_have_text("Answer: r-i-v-e-r")
+
+
+async def test_nothing_moves_where_the_system_asks_for_stillness(page: Page) -> None:
+    await page.evaluate("addEventListener('animationstart', () => complain('animation'), true)")
+    await page.evaluate("addEventListener('transitionstart', () => complain('transition'), true)")
+    card = await ask(page, "Spell river")
+    await over(card)
+    await expect(card.get_by_role("button", name="Replay")).to_be_hidden()
+
+
+async def test_a_phone_needs_no_scrolling_sideways(open_page: Open) -> None:
+    page = await open_page(viewport=PHONE)
+    await page.get_by_label("Compare two settings").check()
+    await ask(page, "What are you?")
+    await over(page.get_by_role("region", name="B", exact=True))
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

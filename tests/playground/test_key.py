@@ -1,0 +1,65 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+import pytest
+from playwright.async_api import expect
+
+from tests.playground.conftest import Open
+from tests.playground.talking import answer, ask, over
+from tests.stack import ROOT
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+KEY = "sk-playground"
+
+
+@pytest.fixture(scope="module")
+def keyed(url: str) -> Iterator[str]:
+    """Another router with keys, before the same worker."""
+    with urlopen(f"{url.removesuffix('/v1')}/health") as response:
+        (worker,) = json.load(response)["workers"]
+    command = [sys.executable, "-m", "router", "--port=0", f"--workers={worker['address']}"]
+    environment = {**os.environ, "TDI_ROUTER__API_KEYS": json.dumps({"alice": KEY})}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as router:
+        assert router.stderr
+        yield next(found[0] for line in router.stderr if (found := re.search(r"http://[\d.:]+", line)))
+        router.terminate()
+        router.stderr.read()
+
+
+async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, keyed: str) -> None:
+    page = await open_page(keyed)
+    await expect(page.get_by_role("alert")).to_contain_text("API key")
+    field = page.get_by_label("Key", exact=True)
+    await expect(field).to_be_focused()
+    await field.fill(KEY)
+    await field.press("Tab")
+    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    card = await ask(page, "Spell river")
+    await over(card)
+    await expect(answer(card)).to_have_text("r-i-v-e-r")
+    assert await page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+    assert KEY not in page.url
+    await page.reload()
+    await expect(field).to_have_value("")
+    await expect(page.get_by_role("alert")).to_contain_text("API key")
+
+
+async def test_a_key_is_not_copied_with_the_code(open_page: Open, keyed: str) -> None:
+    page = await open_page(keyed, permissions=["clipboard-read", "clipboard-write"])
+    await page.get_by_label("Key", exact=True).fill(KEY)
+    await page.get_by_label("Key", exact=True).press("Tab")
+    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    card = await ask(page, "Spell river")
+    for kind, variable in {"curl": "$TDI_API_KEY", "Python": 'os.environ["TDI_API_KEY"]'}.items():
+        await card.get_by_role("button", name=f"Copy as {kind}").click()
+        await expect(card).to_contain_text(f"Copied as {kind}.")
+        code = await page.evaluate("navigator.clipboard.readText()")
+        assert variable in code
+        assert KEY not in code
