@@ -131,7 +131,9 @@ class Launcher:
         url = self._doors.url
         models = ", ".join(str(model.id) for model in self._root.models)
         flag = "" if url == CLIENT_DEFAULT_URL else f"--url {url}/v1 "
-        self._console.announce(f'Ready: {url}/v1 (model {models}). Try: uv run client/client.py {flag}"Spell river"')
+        page = f"{url}/ in a browser, or " if self._root.router.playground else ""
+        client = f'uv run client/client.py {flag}"Spell river"'
+        self._console.announce(f"Ready: {url}/v1 (model {models}). Try: {page}{client}")
 
     async def _kill_once(self, forced: asyncio.Event) -> None:
         await forced.wait()
