@@ -37,6 +37,10 @@ client *ARGS:
 docs: _tools
     uv run --no-sync python -m router.pages
 
+# Takes the README's pictures of the playground anew, from the running stack: just pictures --url http://127.0.0.1:8000/
+pictures *ARGS: _tools
+    @exec uv run --no-sync python docs/pictures/take.py "$@"
+
 # Formats the code, and repairs what can be repaired.
 fmt: _tools
     uv run --no-sync ruff format

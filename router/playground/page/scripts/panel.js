@@ -26,9 +26,9 @@ export class Panel {
     form.addEventListener("submit", (event) => event.preventDefault());
     form.append(
       element("div", { class: "check" }, this.compare, element("label", { for: this.compare.id }, "Compare two settings")),
+      this.#colours(),
       this.#groups,
       row("System message", this.system, "Comes before the conversation."),
-      this.#colours(),
       this.keyRow,
     );
   }

@@ -35,7 +35,7 @@ export class Scrubber {
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", `pass ${step} of ${passes}`);
     this.label.textContent = `pass ${step} of ${passes}`;
-    this.toggle.textContent = this.#runs ? "Pause" : "Replay";
+    this.toggle.textContent = this.#runs ? "Pause" : frame === lastFrame ? "Replay" : "Play";
     this.back.disabled = frame === 0;
     this.forth.disabled = frame === lastFrame;
     this.toggle.disabled = lastFrame === 0;

@@ -40,7 +40,7 @@ export class SettingsForm {
     const row = element(
       "div",
       { class: "setting" },
-      element("label", { for: id }, label),
+      element("label", { for: id }, label, " ", element("code", {}, name === "rule" ? "" : name)),
       input,
       element("p", { class: "hint", id: `${id}-hint` }, hint),
     );
