@@ -14,6 +14,8 @@ DEFAULT_URL = "http://127.0.0.1:3001/"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZE = {"width": 1280, "height": 920}
 
+expect.set_options(timeout=30_000)  # milliseconds
+
 
 async def denoising(page: Page) -> None:
     """An answer half-way."""

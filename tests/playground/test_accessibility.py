@@ -3,7 +3,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.playground.conftest import DESKTOP, PHONE, Open
-from tests.playground.talking import ask, message_field, over, tiles
+from tests.playground.talking import ask, choose, message_field, over, tiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -47,6 +47,15 @@ async def test_everything_is_done_with_the_keyboard(page: Page) -> None:
         await page.keyboard.press("Shift+Tab")
         passed.append(await page.evaluate("document.activeElement.className"))
         assert len(passed) < 20
+
+
+async def test_the_focus_goes_with_the_button_that_takes_the_place_of_another(page: Page) -> None:
+    await choose(page, max_tokens=900, block_length=900, steps=900)
+    await message_field(page).fill("What are you?")
+    await page.get_by_role("button", name="Send").press("Enter")
+    await expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Send")).to_be_focused()
 
 
 async def test_a_screen_reader_is_told_the_answer_once_it_is_whole(page: Page) -> None:

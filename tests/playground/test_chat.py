@@ -6,7 +6,7 @@ from playwright.async_api import Page, expect
 from router.playground.files import page_files
 from tests.fakes.waiting import eventually
 from tests.playground.conftest import Open
-from tests.playground.talking import answer, ask, choose, figure, message_field, over, tiles
+from tests.playground.talking import answer, ask, choose, figure, over, tiles
 from tests.stack import Stats
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -75,7 +75,7 @@ async def test_escape_and_leaving_the_page_cancel_too(page: Page, stats: Stats) 
     await choose(page, **LONG)
     card = await ask(page, "What are you?")
     await expect(tiles(card, "fresh")).not_to_have_count(0)
-    await message_field(page).press("Escape")
+    await tiles(card).first.press("Escape")
     await eventually(lambda: stats().cancelled_requests_total == before + 1)
     card = await ask(page, "What are you?")
     await expect(tiles(card, "fresh")).not_to_have_count(0)

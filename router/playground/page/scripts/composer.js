@@ -22,7 +22,7 @@ export class Composer {
     this.fill = element("div", { class: "fields fill" }, ...around);
     this.element = element(
       "form",
-      { class: "composer", onkeydown: (event) => this.#key(event, onstop) },
+      { class: "composer", onkeydown: (event) => this.#key(event) },
       this.#modeChoice(),
       this.chat,
       this.fill,
@@ -56,11 +56,13 @@ export class Composer {
     this.element.requestSubmit();
   }
 
+  /** Send while nothing runs, Stop while something does; whichever comes has the focus that the other one had. */
   set isRunning(isRunning) {
-    const hadFocus = this.element.contains(document.activeElement);
-    this.send.hidden = isRunning;
-    this.stop.hidden = !isRunning;
-    if (!isRunning && hadFocus && this.mode === "chat") this.#message.input.focus();
+    const [goes, comes] = isRunning ? [this.send, this.stop] : [this.stop, this.send];
+    const hadFocus = document.activeElement === goes;
+    goes.hidden = true;
+    comes.hidden = false;
+    if (hadFocus) comes.focus();
   }
 
   /** What was asked, or nothing if there is nothing to ask. */
@@ -85,8 +87,7 @@ export class Composer {
     return element("fieldset", { class: "modes" }, element("legend", { class: "unseen" }, "What to do"), ...choices);
   }
 
-  #key(event, onstop) {
-    if (event.key === "Escape") onstop();
+  #key(event) {
     const sends = event.key === "Enter" && !event.shiftKey && !event.isComposing;
     if (!sends || event.target !== this.#message.input) return;
     event.preventDefault();

@@ -27,6 +27,9 @@ const composer = new Composer({ onsend: send, onstop: () => conversation.stop(),
 find("composer").append(composer.element);
 for (const [label, example] of Object.entries(EXAMPLES)) find("examples").append(button(label, () => show(example)));
 panel.key.addEventListener("change", () => models.load());
+document.addEventListener("keydown", ({ key }) => {
+  if (key === "Escape" && !document.querySelector("dialog[open]")) conversation.stop();
+});
 models.load();
 
 function send(asked) {
