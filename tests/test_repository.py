@@ -24,13 +24,15 @@ def test_the_committed_stubs_are_what_the_contract_gives(tmp_path: Path) -> None
     assert made == committed
 
 
-@pytest.mark.parametrize("module", ["launcher.main", "router.__main__", "client.client"])
+@pytest.mark.parametrize("module", ["launcher.main", "router.__main__", "client.main"])
 def test_all_but_the_worker_run_where_torch_is_not_installed(module: str) -> None:
     program = f"import sys; sys.modules['torch'] = None; import {module}"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("module", ["launcher.__main__", "router.__main__", "worker.__main__", "client.client"])
+@pytest.mark.parametrize(
+    "module", ["launcher.__main__", "router.__main__", "worker.__main__", "client.client", "client.__main__"]
+)
 def test_an_import_starts_nothing(module: str) -> None:
     program = f"import {module}; print('imported')"
     said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60, stdout=subprocess.PIPE)

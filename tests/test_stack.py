@@ -163,6 +163,7 @@ def test_the_terminal_client_answers_a_prompt_and_plays_the_readme_s_conversatio
         return subprocess.run(
             [sys.executable, "client/client.py", "--url", url, *arguments],
             cwd=ROOT,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -172,7 +173,8 @@ def test_the_terminal_client_answers_a_prompt_and_plays_the_readme_s_conversatio
     assert run("Spell river") == "r-i-v-e-r\n"
     readme = (ROOT / "README.md").read_text()
     (sample,) = re.findall(r"<!-- sample -->\n```\n(.*?)```\n<!-- end of sample -->", readme, re.DOTALL)
-    assert run() == sample
+    assert run("--sample") == sample
+    assert run() == sample  # as nothing is piped in
 
 
 def test_a_port_in_use_is_one_clear_message_and_leaves_nothing_running() -> None:

@@ -1,0 +1,58 @@
+"""A conversation at a terminal, with what was said before."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Final
+
+from client.answers import Answers
+from client.errors import NoServerError, RefusedError
+from client.interrupts import Interrupts
+from client.printing import note, show
+from client.question import conversation, message, opening
+
+FORGOTTEN: Final = "Cancelled and forgotten, as if you had not said it. Ctrl-C again leaves."
+
+
+def converse(answers: Answers, system: str | None, ask: Callable[[str], str] = input) -> None:
+    """Until the input ends, or Ctrl-C is pressed twice. Turns without a whole answer are no part of what was said."""
+    note(f"This is {answers.fields['model']}. Ctrl-D ends the conversation.")
+    _edit_lines()
+    messages = opening(system)
+    for said in _lines(answers.interrupts, ask):
+        turn = [*messages, message("user", said)]
+        try:
+            answer = answers.to(conversation(turn), "assistant: ")
+        except KeyboardInterrupt:
+            note(FORGOTTEN)
+        except (RefusedError, NoServerError) as error:
+            note(f"error: {error}")
+        else:
+            messages = [*turn, message("assistant", answer)]
+
+
+def _edit_lines() -> None:
+    """Has `input` edit lines and recall them, where the platform can."""
+    with suppress(ImportError):
+        import readline  # noqa: F401, PLC0415  (it may write to standard output, which only a terminal understands)
+
+
+def _lines(interrupts: Interrupts, ask: Callable[[str], str]) -> Iterator[str]:
+    """What the user says. Raises `KeyboardInterrupt` for a second Ctrl-C."""
+    while True:
+        try:
+            said = ask("user: ")
+        except EOFError:
+            show("\n")
+            return
+        except UnicodeDecodeError as error:
+            note(f"that is no text in {error.encoding}")
+            continue
+        except KeyboardInterrupt:
+            show("\n")
+            if interrupts.pressed > 1:
+                raise
+            note("Ctrl-C again leaves.")
+            continue
+        if said.strip():
+            interrupts.forget()
+            yield said

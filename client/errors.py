@@ -1,0 +1,29 @@
+"""Why there is no answer.
+
+NoAnswerError
+├── RefusedError    the server refused or failed, or its answer broke off
+├── WrongUseError   what the user asked for cannot be
+└── NoServerError   nobody answers at the URL
+"""
+
+from typing import ClassVar, Final
+
+EXIT_INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
+
+
+class NoAnswerError(Exception):
+    """Its text is a sentence for the user."""
+
+    exit_code: ClassVar[int]
+
+
+class RefusedError(NoAnswerError):
+    exit_code = 1
+
+
+class WrongUseError(NoAnswerError):
+    exit_code = 2  # argparse's
+
+
+class NoServerError(NoAnswerError):
+    exit_code = 3

@@ -1,0 +1,65 @@
+from typing import get_args
+
+import pytest
+
+from client.arguments import parse
+from client.options import OPTIONS
+from router.schema.generation import GenerationRequest
+from textdiffusion.settings import KvCache, Remasking
+
+NO_OPTIONS = {
+    "model",  # --model
+    "stream",  # unless --json is given
+    "diffusing",  # --watch
+    "stream_options",  # of what the client does not show
+    "n",  # a terminal shows one answer
+    "logit_bias",  # of token ids, which the client knows nothing of
+    "use_cache",  # --kv-cache
+    "use_dual_cache",
+    "user",  # accepted, unused
+    "metadata",
+    "store",
+    "conversation_id",
+    "safety_identifier",
+    "prompt_cache_key",
+    "frequency_penalty",  # not supported
+    "presence_penalty",
+    "repetition_penalty",
+    "min_p",
+    "service_tier",
+}
+
+
+def test_every_option_of_a_request_is_a_flag() -> None:
+    assert set(OPTIONS) == GenerationRequest.model_fields.keys() - NO_OPTIONS
+
+
+def test_choices_are_those_of_the_server() -> None:
+    assert OPTIONS["kv_cache"]["choices"] == get_args(KvCache)
+    assert OPTIONS["remasking"]["choices"] == get_args(Remasking)
+
+
+def test_what_every_flag_gives_is_what_the_server_takes() -> None:
+    values = {"kv_cache": "none", "remasking": "entropy", "stop": "."}
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if name == "ignore_eos" else f"={values.get(name, 1)}")
+        for name in OPTIONS
+        if name != "factor"  # excludes `threshold`
+    ]
+    options = parse([*flags, "Hello"]).options
+    assert options.keys() == OPTIONS.keys() - {"factor"}
+    GenerationRequest(model="tiny", **options)
+
+
+def test_what_is_not_given_is_left_to_the_server() -> None:
+    assert parse(["Hello"]).options == {}
+
+
+@pytest.mark.parametrize(
+    "flag", ["--steps=1.5", "--seed=x", "--temperature=nan", "--threshold=inf", "--kv-cache=some", "--ignore-eos=1"]
+)
+def test_what_no_request_could_say_is_refused_by_the_flag_s_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        parse([flag, "Hello"])
+    assert exited.value.code == 2
+    assert f"argument {flag.partition('=')[0]}: " in capsys.readouterr().err
