@@ -21,6 +21,11 @@ Output = pytest.CaptureFixture[str]
 ERASE_ALL = "\x1b[2J"
 
 
+def test_what_draws_is_not_imported_where_nothing_is_drawn() -> None:
+    program = "import sys, client.main; assert 'rich' not in sys.modules; assert 'pydantic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
 async def test_a_message_is_sent_to_the_first_model_and_the_answer_printed(
     server: Served, run: Run, capsys: Output
 ) -> None:

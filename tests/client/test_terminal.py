@@ -143,6 +143,17 @@ async def test_a_watched_answer_stands_below_its_canvas_in_the_end(start: Start,
     assert answer == "1, 2, 3, 4, 5, 6, 7"
 
 
+async def test_the_answers_of_a_conversation_can_be_watched_too(start: Start, server: Served) -> None:
+    server.canvases = [{"step": 1, "tokens": ["a", None], "committed": [{"position": 0, "logprob": -0.1}]}]
+    terminal = start("--watch", url=server.url)
+    await terminal.shows("user:")
+    for said in ("one", "two"):
+        terminal.type(f"{said}\r")
+        await terminal.shows(f"assistant: {said.upper()}\nuser:")
+    assert terminal.text.count("a░\nstep 1") == 2
+    assert [message["content"] for message in server.requests[-1]["messages"]] == ["one", "ONE", "two"]
+
+
 async def test_control_characters_of_an_answer_never_reach_the_terminal(start: Start, server: Served) -> None:
     server.replies = [f"{HOSTILE}red\r\n\tend"]
     terminal = start("Hello", url=server.url)
