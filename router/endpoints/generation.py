@@ -95,9 +95,13 @@ class Generation:
         try:
             await asyncio.wait({streaming}, timeout=max(self._denoising.seconds_left, 0) + LAST_WORDS_SECONDS)
             if streaming.done():
-                return await streaming
-        finally:
+                return streaming.result()
+        except asyncio.CancelledError:
             await cancelled(streaming)
+            if streaming.cancelled() or streaming.exception():
+                raise
+            return streaming.result()  # the client has left with the whole reply
+        await cancelled(streaming)
         abandon(self._request)  # the worker keeps to the deadline; a client may not read
         raise ConnectionAbortedError
 

@@ -48,6 +48,7 @@ class EventStream:
         self._room = asyncio.Event()
         self._unsent = bytearray()
         self._ended = False
+        self._sent = False  # to its end
 
     @property
     def opened(self) -> bool:
@@ -71,14 +72,18 @@ class EventStream:
         self._ended = True
         self._add(DONE)
         if self._writing:
-            await self._writing
+            try:
+                await self._writing
+            except asyncio.CancelledError:
+                if not self._sent:
+                    raise  # otherwise the client has left with all of it
         return self._response
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._writing:
+        if self._writing and not self._sent:
             await cancelled(self._writing)
 
     def _add(self, data: bytes) -> None:
@@ -111,7 +116,9 @@ class EventStream:
         self._room.set()
         stall = loop.call_later(self._stall_seconds, abandon, self._request)
         try:
-            await (self._response.write_eof(data) if self._ended else self._response.write(data))
+            ending = self._ended
+            await (self._response.write_eof(data) if ending else self._response.write(data))
+            self._sent = ending
         finally:
             stall.cancel()
 

@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker
@@ -81,3 +82,22 @@ async def test_a_client_that_leaves_is_counted_as_499(
     await worker.started.wait()
     asked.cancel()
     await eventually(lambda: requests(router, CHAT, "POST", 499) == 1)
+
+
+async def test_a_client_that_leaves_with_the_whole_stream_is_not_counted_as_one_that_left(
+    router: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_eof = web.StreamResponse.write_eof
+
+    async def write_eof_and_close(response: web.StreamResponse, data: bytes = b"") -> None:
+        """As if the client had hung up as soon as it had the last byte, which no handler is quick enough for."""
+        request = response._req
+        await write_eof(response, data)
+        if request and request.transport:
+            request.transport.close()
+
+    monkeypatch.setattr(web.StreamResponse, "write_eof", write_eof_and_close)
+    async with router.http.post(f"{router.url}{CHAT}", json={**ASK, "stream": True}) as response:
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
+    await eventually(lambda: requests(router, CHAT, "POST", 200) + requests(router, CHAT, "POST", 499) == 1)
+    assert requests(router, CHAT, "POST", 200) == 1
