@@ -10,7 +10,7 @@ from client.progress import Progress
 
 MASK: Final = "░"
 BOUNDARY: Final = "│"
-SPECIAL: Final = "∎"  # a token that is no text, like that of the end
+SPECIAL: Final = "◇"  # a token that is no text, like that of the end
 SPECIAL_NAME: Final = re.compile(r"|<\|[^|]*\|>|</?s>")  # as models name them; one may spell nothing
 UNSEEN: Final = {
     **{code: chr(0x2400 + code) for code in range(0x20)},  # their pictures

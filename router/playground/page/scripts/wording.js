@@ -1,8 +1,9 @@
+const SPECIAL = /^(<\|[^|]*\|>|<\/?s>|)$/; // as models name them; one may spell nothing
 const STAND_INS = { "\n": "↵", "\t": "⇥", "\r": "␍", " ": "␣" };
 
 /** A token as it fits on a tile: what is no text but a sign of the model's own has a short stand-in. */
 export function brief(token) {
-  return /^<\|.*\|>$/.test(token) ? "◇" : visible(token);
+  return SPECIAL.test(token) ? "◇" : visible(token);
 }
 
 /** A token that people can see: blanks at its ends, line breaks and other control characters have stand-ins. */
