@@ -169,7 +169,7 @@ class Llada(nn.Module):
     def __init__(self, config: LladaConfig) -> None:
         super().__init__()
         self.config = config
-        self.wte = nn.Embedding(config.embedding_size, config.d_model)
+        self.wte = _embedding(config.embedding_size, config.d_model)
         self.blocks = nn.ModuleList(LladaBlock(config, layer) for layer in range(config.n_layers))
         self.ln_f = RmsNorm(config.d_model, config.rms_norm_eps)
         self.ff_out = None if config.weight_tying else nn.Linear(config.d_model, config.embedding_size, bias=False)
@@ -204,3 +204,11 @@ class Llada(nn.Module):
     @property
     def _output(self) -> nn.Embedding | nn.Linear:
         return self.wte if self.ff_out is None else self.ff_out
+
+
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """As `nn.Embedding` makes it, but on the meta device nothing is drawn: that would import torch's whole compiler."""
+    weight = torch.empty(count, width)
+    if not weight.is_meta:
+        nn.init.normal_(weight)
+    return nn.Embedding(count, width, _weight=weight)

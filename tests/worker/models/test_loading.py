@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_a_sharded_checkpoint_is_the_same_model(folder: Path, golden_model: Load
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
     weights, reference = load(folder).network.state_dict(), golden_model.network.state_dict()
     assert all(torch.equal(weights[name], reference[name]) for name in reference)
+
+
+def test_torch_s_compiler_is_not_imported_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer than all the rest of a worker's start."""
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+    assert load(folder)
 
 
 @pytest.mark.parametrize("weight_map", [None, [], {"a": 1}])
