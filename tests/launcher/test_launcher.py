@@ -161,13 +161,19 @@ def config(folder: Path, text: str = "") -> None:
 
 @pytest.fixture
 def configured(launch: Launch, tmp_path: Path) -> Any:
+    """A launcher that reads its configuration when it is told to, and not a second or two later."""
     config(tmp_path)
-    return launch().until("Ready:")
+    return launch("--watch=false").until("Ready:")
+
+
+def reconfigure(stack: Any, folder: Path, text: str = "") -> None:
+    config(folder, text)
+    stack.send(signal.SIGHUP)
 
 
 def test_other_settings_of_the_router_take_another_router_on_the_same_port(configured: Any, tmp_path: Path) -> None:
     before, port = configured.children, re.findall(r"Ready: \S+:(\d+)/", configured.text)
-    config(tmp_path, "[router]\nmax_waiting_requests = 1\n")
+    reconfigure(configured, tmp_path, "[router]\nmax_waiting_requests = 1\n")
     configured.until("router-1 is ready").until("router | drained")
     assert {name: pid for name, pid in configured.children.items() if name in before} == before
     assert re.findall(r"Ready: \S+:(\d+)/", configured.text) == port
@@ -175,7 +181,7 @@ def test_other_settings_of_the_router_take_another_router_on_the_same_port(confi
 
 def test_generation_defaults_are_told_to_the_worker_that_runs(configured: Any, tmp_path: Path) -> None:
     before = configured.children
-    config(tmp_path, "[models.generation]\nsteps = 4\n")
+    reconfigure(configured, tmp_path, "[models.generation]\nsteps = 4\n")
     configured.until("the new configuration is applied")
     assert "worker-0 | told {'generation': {'steps': 4}, 'log_level': 'info'}" in configured.text
     assert configured.children["worker-0"] == before["worker-0"]
@@ -185,14 +191,14 @@ def test_generation_defaults_are_told_to_the_worker_that_runs(configured: Any, t
 def test_another_engine_takes_another_worker_which_serves_before_the_old_one_goes(
     configured: Any, tmp_path: Path
 ) -> None:
-    config(tmp_path, "max_queued_requests = 1\n")
+    reconfigure(configured, tmp_path, "max_queued_requests = 1\n")
     configured.until("the new configuration is applied")
     assert order(configured.text, "worker-1 is ready", "router-1 is ready", "stopping worker-0", "worker-0 | drained")
 
 
 def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured: Any, tmp_path: Path) -> None:
     (tmp_path / "FAKE_WORKER").write_text("refuses")
-    config(tmp_path, "max_queued_requests = 1\n")
+    reconfigure(configured, tmp_path, "max_queued_requests = 1\n")
     configured.until("could not be applied: worker-1 failed to start: it ended with exit code 1")
     assert "router-1" not in configured.text
     (tmp_path / "FAKE_WORKER").unlink()
@@ -203,21 +209,21 @@ def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured
 
 def test_a_model_can_come_and_go(configured: Any, tmp_path: Path) -> None:
     more = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
-    config(tmp_path, more)
+    reconfigure(configured, tmp_path, more)
     configured.until("the new configuration is applied")
     assert order(configured.text, "worker-1 is ready", "router-1 is ready")
-    config(tmp_path)
+    reconfigure(configured, tmp_path)
     configured.until("stopping worker-1").until("the new configuration is applied")
     configured.send(signal.SIGTERM)
     assert configured.exit_code() == 0
 
 
 def test_a_configuration_with_mistakes_changes_nothing_and_each_has_a_line(configured: Any, tmp_path: Path) -> None:
-    config(tmp_path, 'dtype = "float8"\n[router]\nprot = 1\n')
+    reconfigure(configured, tmp_path, 'dtype = "float8"\n[router]\nprot = 1\n')
     configured.until("the new configuration cannot be used, and nothing has changed").until("models.0.dtype")
     assert "config.toml: router.prot: no such setting" in configured.text
     assert "router-1" not in configured.text
-    config(tmp_path)
+    reconfigure(configured, tmp_path)
     configured.until("nothing has changed for the processes")
 
 
@@ -236,9 +242,9 @@ def test_sighup_has_the_configuration_read_at_once_and_is_all_there_is_without_a
 
 def test_another_port_is_taken_before_the_old_one_is_let_go(configured: Any, tmp_path: Path, free_port: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        config(tmp_path, f"[router]\nprobe_port = {taken.getsockname()[1]}\n")
+        reconfigure(configured, tmp_path, f"[router]\nprobe_port = {taken.getsockname()[1]}\n")
         configured.until("nothing has changed").until("is in use")
-    config(tmp_path, f"[router]\nprobe_port = {free_port}\n")
+    reconfigure(configured, tmp_path, f"[router]\nprobe_port = {free_port}\n")
     configured.until("the new configuration is applied")
 
 
@@ -246,7 +252,7 @@ def test_a_signal_while_the_configuration_is_applied_stops_everything(
     configured: Any, gone: Gone, tmp_path: Path
 ) -> None:
     (tmp_path / "FAKE_WORKER").write_text("never-serves")
-    config(tmp_path, "max_queued_requests = 1\n")
+    reconfigure(configured, tmp_path, "max_queued_requests = 1\n")
     configured.until("worker-1 | pid")
     configured.send(signal.SIGTERM)
     assert configured.exit_code() == 0
@@ -257,6 +263,7 @@ def test_a_signal_while_the_configuration_is_applied_stops_everything(
 def test_a_path_that_no_folder_can_have_is_refused_like_any_other(configured: Any, tmp_path: Path, path: str) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "config.toml").write_text(f'[[models]]\npath = "{path}"\n')
+    configured.send(signal.SIGHUP)
     configured.until("the new configuration cannot be used, and nothing has changed").until("there is no folder")
     configured.send(signal.SIGTERM)
     assert configured.exit_code() == 0
