@@ -33,10 +33,10 @@ async def side_by_side(page: Page) -> None:
     await page.get_by_label("Compare two settings").check()
     await _ask(page, "What are you?")
     for side in "AB":
-        card = page.get_by_role("region", name=side, exact=True)
+        card = page.get_by_role("region", name=f"{side}, answer 1")
         await expect(card).to_have_attribute("data-state", "done")
         await expect(card.get_by_role("button", name="One pass forward")).to_be_disabled()
-    await page.get_by_role("region", name="B", exact=True).locator(".tile").nth(7).hover()
+    await page.get_by_role("region", name="B, answer 1").locator(".tile").nth(7).hover()
 
 
 async def _ask(page: Page, message: str) -> None:

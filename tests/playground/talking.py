@@ -1,5 +1,7 @@
 """What people do on the page, and what they see there."""
 
+import re
+
 from playwright.async_api import Locator, Page, expect
 
 
@@ -22,6 +24,12 @@ async def choose(page: Page, **settings: str | float) -> None:
             await field.select_option(str(value))
         else:
             await field.fill(str(value))
+
+
+def sides(page: Page) -> tuple[Locator, Locator]:
+    """The last two cards of a comparison."""
+    first, second = (page.get_by_role("region", name=re.compile(rf"^{side}, answer \d+$")).last for side in "AB")
+    return first, second
 
 
 async def over(card: Locator) -> None:

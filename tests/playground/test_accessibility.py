@@ -3,7 +3,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.playground.conftest import DESKTOP, PHONE, Open
-from tests.playground.talking import ask, choose, message_field, over, tiles
+from tests.playground.faking import answer_with, canvas, chunk
+from tests.playground.talking import answer, ask, choose, message_field, over, sides, tiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -72,9 +73,51 @@ async def test_nothing_moves_where_the_system_asks_for_stillness(page: Page) -> 
     await expect(card.get_by_role("button", name="Replay")).to_be_hidden()
 
 
+async def test_tiles_can_be_told_apart_where_the_system_chooses_the_colours(open_page: Open) -> None:
+    page = await open_page(forced_colors="active")
+    card = await ask(page, "What are you?")
+    await over(card)
+    widths = {
+        look: await tiles(card, look).first.evaluate("tile => getComputedStyle(tile).borderTopWidth")
+        for look in ("masked", "committed", "fresh")
+    }
+    assert widths["masked"] == widths["committed"] == "1px"
+    assert widths["fresh"] == "3px"
+
+
+async def test_a_focused_tile_is_not_covered_by_what_stays_at_the_bottom(open_page: Open) -> None:
+    page = await open_page(viewport={"width": 1280, "height": 720})
+    await choose(page, max_tokens=256, steps=16)
+    card = await ask(page, "Count to 7")
+    await over(card)
+    await tiles(card).first.focus()
+    await page.keyboard.press("End")
+    covered = """tile => {
+        const { x, y, width, height } = tile.getBoundingClientRect();
+        return document.elementFromPoint(x + width / 2, y + height / 2) !== tile;
+    }"""
+    assert not await tiles(card).last.evaluate(covered)
+
+
+async def test_a_long_token_does_not_widen_a_phone(open_page: Open) -> None:
+    page = await open_page(viewport=PHONE)
+    await answer_with(page, chunk("-" * 90, canvas=canvas(1, ["-" * 90], 0)))
+    card = await ask(page, "Hello")
+    await over(card)
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+async def test_text_that_runs_from_right_to_left_does_so(page: Page) -> None:
+    await answer_with(page, chunk("مرحبا"))
+    card = await ask(page, "سلام")
+    await over(card)
+    for shown in (answer(card), page.locator(".said p")):
+        assert await shown.evaluate("text => getComputedStyle(text).direction") == "rtl"
+
+
 async def test_a_phone_needs_no_scrolling_sideways(open_page: Open) -> None:
     page = await open_page(viewport=PHONE)
     await page.get_by_label("Compare two settings").check()
     await ask(page, "What are you?")
-    await over(page.get_by_role("region", name="B", exact=True))
+    await over(sides(page)[1])
     assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

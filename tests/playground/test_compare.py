@@ -1,7 +1,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.playground.talking import answer, ask, choose, figure, over
+from tests.playground.talking import answer, ask, choose, figure, over, sides
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_two_runs_side_by_side_differ_in_forward_passes(page: Page) -> None:
     await page.get_by_label("Compare two settings").check()
     await ask(page, "What are you?")
-    first, second = (page.get_by_role("region", name=side, exact=True) for side in "AB")
+    first, second = sides(page)
     await over(first)
     await over(second)
     assert await answer(first).inner_text() == await answer(second).inner_text()
@@ -41,7 +41,7 @@ async def test_each_side_has_a_conversation_of_its_own(page: Page) -> None:
     await page.get_by_label("Compare two settings").check()
     for message in ("My name is Ada.", "What is my name?"):
         await ask(page, message)
-        for side in "AB":
-            await over(page.get_by_role("region", name=side, exact=True).last)
-    for side in "AB":
-        await expect(answer(page.get_by_role("region", name=side, exact=True).last)).to_have_text("Your name is Ada.")
+        for card in sides(page):
+            await over(card)
+    for card in sides(page):
+        await expect(answer(card)).to_have_text("Your name is Ada.")

@@ -33,6 +33,15 @@ async def test_copied_code_gives_the_same_answer(open_page: Open, message: str) 
     await over(card)
     shown = await card.locator(".answer").text_content()
     curl = await copied(page, card, "curl")
+    body = json.loads(re.search(r"-d '(.*)'$", curl, re.DOTALL)[1].replace("'\\''", "'"))
+    assert body == {
+        "model": "tdi-demo",
+        "max_tokens": 64,
+        "threshold": 0.7,
+        "kv_cache": "prefix",
+        "seed": 7,
+        "messages": [{"role": "user", "content": message}],
+    }
     reply = json.loads(printed_by("bash", "-c", curl.replace("curl ", "curl -sS ", 1)))
     assert reply["choices"][0]["message"]["content"] == shown
     python = await copied(page, card, "Python")

@@ -51,6 +51,24 @@ async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, key
     await expect(page.get_by_role("alert")).to_contain_text("API key")
 
 
+async def test_what_is_no_key_is_told_and_another_is_asked_for_once_it_no_longer_counts(
+    open_page: Open, keyed: str
+) -> None:
+    page = await open_page(keyed)
+    field = page.get_by_label("Key", exact=True)
+    await field.fill("“sk-playground”")
+    await field.press("Tab")
+    await expect(page.get_by_role("alert")).to_have_text("The API key has characters that no key has.")
+    await field.fill(KEY)
+    await field.press("Tab")
+    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await page.route(
+        "**/v1/chat/completions", lambda route: route.fulfill(status=401, json={"error": {"message": "No."}})
+    )
+    await ask(page, "Spell river")
+    await expect(field).to_be_focused()
+
+
 async def test_a_key_is_not_copied_with_the_code(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed, permissions=["clipboard-read", "clipboard-write"])
     await page.get_by_label("Key", exact=True).fill(KEY)

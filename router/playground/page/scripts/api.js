@@ -1,6 +1,8 @@
 import { events } from "./events.js";
 
 const UNREACHABLE = "The server cannot be reached. Is it still running?";
+const NO_KEY = "The API key has characters that no key has.";
+const UNAUTHORIZED = 401;
 const CUT_OFF = "The connection broke off before the answer was whole.";
 
 /** What went wrong, in a sentence for people. `status` is HTTP's, or 0 if there was no answer. */
@@ -9,9 +11,13 @@ export class ApiError extends Error {
     super(message);
     this.status = status;
   }
+
+  get isAboutKey() {
+    return this.status === UNAUTHORIZED || this.message === NO_KEY;
+  }
 }
 
-/** The server's API. Paths are relative to the page, so that it may be served from any folder. */
+/** The server's API. */
 export class Api {
   #key;
 
@@ -56,18 +62,28 @@ export class Api {
   }
 
   async #ask(path, { body, signal } = {}) {
-    const headers = {};
-    if (this.hasKey) headers.Authorization = `Bearer ${this.#key()}`;
-    if (body) headers["Content-Type"] = "application/json";
+    const headers = { ...this.#authorization(), ...(body && { "Content-Type": "application/json" }) };
+    const method = body ? "POST" : "GET";
     let response;
     try {
-      response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+      response = await fetch(urlOf(path), { method, headers, body: body && JSON.stringify(body), signal });
     } catch (failure) {
       throw isAbort(failure) ? failure : new ApiError(UNREACHABLE);
     }
     if (!response.ok) throw await refusal(response);
     return response;
   }
+
+  #authorization() {
+    if (!this.hasKey) return {};
+    if (!/^[!-~]+$/.test(this.#key())) throw new ApiError(NO_KEY);
+    return { Authorization: `Bearer ${this.#key()}` };
+  }
+}
+
+/** Beside the page, in whatever folder a proxy serves it; without the name and password that its address may hold. */
+export function urlOf(path) {
+  return new URL(path, location.origin + location.pathname).href;
 }
 
 /** Whether it was us who gave up. */

@@ -5,17 +5,20 @@ const MOVES = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -
 
 /**
  * The positions of a recording as tiles, block by block. One tile at a time can be reached by Tab, and the arrows go on
- * from there. `onpoint` is called with the position that is hovered or focused.
+ * from there. `onpoint` is called with the position that is hovered or focused, and `details` is the id
+ * of the element that tells about it then.
  */
 export class Canvas {
   #recording;
   #onpoint;
+  #details;
   #tiles = [];
   #current = 0;
 
-  constructor(recording, onpoint) {
+  constructor(recording, onpoint, details) {
     this.#recording = recording;
     this.#onpoint = onpoint;
+    this.#details = details;
     this.element = element("div", {
       class: "canvas",
       role: "group",
@@ -34,8 +37,9 @@ export class Canvas {
 
   #layOut() {
     const { length, blockLength } = this.#recording;
+    const common = { type: "button", class: "tile", "aria-describedby": this.#details };
     this.#tiles = Array.from({ length }, (_, position) =>
-      element("button", { type: "button", class: "tile", tabindex: position === this.#current ? 0 : -1 }),
+      element("button", { ...common, tabindex: position === this.#current ? 0 : -1 }),
     );
     const blocks = [];
     for (let start = 0; start < length; start += blockLength) {

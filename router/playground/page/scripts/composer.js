@@ -1,7 +1,8 @@
 import { button, element, newId } from "./elements.js";
 
+const COMPOSING = 229; // the key code of an Enter that ends a composition, where isComposing is false by then
 const MODES = { chat: "Chat", fill: "Fill in" };
-const GAP = { type: "number", min: 1, max: 1024, value: 16, required: true };
+const GAP = { type: "number", min: 1, value: 16, required: true };
 
 /** Where people say what they want: a message, or the texts around a gap. */
 export class Composer {
@@ -11,11 +12,13 @@ export class Composer {
   #after = textarea("Text after", "");
   #gap = labelled("Tokens in between", element("input", GAP));
   #modes = new Map();
+  #onsend;
 
   /** `onsend` is called with what was asked, and says whether it could be sent; the others are called with nothing. */
   constructor({ onsend, onstop, onclear }) {
     this.send = element("button", { type: "submit", class: "primary" }, "Send");
-    this.stop = button("Stop", onstop, { class: "primary", hidden: true });
+    // The second click of a double click on Send would stop what the first one began.
+    this.stop = button("Stop", ({ detail }) => detail > 1 || onstop(), { class: "primary", hidden: true });
     this.clear = button("New conversation", onclear);
     this.chat = element("div", { class: "fields" }, this.#message.element);
     const around = [this.#asked, this.#before, this.#after, this.#gap].map((field) => field.element);
@@ -30,10 +33,16 @@ export class Composer {
     );
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      const asked = this.#read();
+      const asked = this.mode === "chat" ? chat(this.#message.input.value) : this.#readGap();
       if (asked && !this.send.hidden && onsend(asked) && asked.isChat) this.#message.input.value = "";
     });
+    this.#onsend = onsend;
     this.mode = "chat";
+  }
+
+  /** How many tokens the model holds. */
+  set longest(tokens) {
+    this.#gap.input.max = tokens;
   }
 
   get mode() {
@@ -47,13 +56,22 @@ export class Composer {
     this.#gap.input.disabled = mode === "chat";
   }
 
-  /** Sends what an example says, as if it had been written. */
-  example({ message = "", before, after, gap }) {
+  /** Sends what an example says; a message that somebody has begun to write stays. */
+  example({ message, before, after, gap }) {
     this.mode = gap ? "fill" : "chat";
-    const written = gap ? { asked: message, before, after, gap } : { message };
-    const fields = { message: this.#message, asked: this.#asked, before: this.#before, after: this.#after, gap: this.#gap };
-    for (const [name, value] of Object.entries(written)) fields[name].input.value = value;
+    this.send.focus();
+    if (!gap) {
+      this.#onsend(chat(message));
+      return;
+    }
+    const written = [[this.#asked, message], [this.#before, before], [this.#after, after], [this.#gap, gap]];
+    for (const [field, value] of written) field.input.value = value;
     this.element.requestSubmit();
+  }
+
+  /** Gives a message back that could not be answered. */
+  restore(message) {
+    this.#message.input.value ||= message;
   }
 
   /** Send while nothing runs, Stop while something does; whichever comes has the focus that the other one had. */
@@ -66,15 +84,11 @@ export class Composer {
   }
 
   /** What was asked, or nothing if there is nothing to ask. */
-  #read() {
-    if (this.mode === "chat") {
-      const message = this.#message.input.value.trim();
-      return message && { isChat: true, message, shown: [element("p", {}, message)] };
-    }
+  #readGap() {
     const [message, before, after] = [this.#asked, this.#before, this.#after].map(({ input }) => input.value);
     if (!message && !before && !after) return null;
     const gap = element("span", { class: "gap" }, `${this.#gap.input.value} tokens`);
-    const shown = [element("p", {}, message), element("p", { class: "around" }, before, gap, after)];
+    const shown = [element("p", { dir: "auto" }, message), element("p", { class: "around" }, before, gap, after)];
     return { isChat: false, message, before, after, gap: Number(this.#gap.input.value), shown };
   }
 
@@ -88,15 +102,23 @@ export class Composer {
   }
 
   #key(event) {
-    const sends = event.key === "Enter" && !event.shiftKey && !event.isComposing;
-    if (!sends || event.target !== this.#message.input) return;
+    if (event.key !== "Enter") return;
+    if (event.repeat) event.preventDefault(); // a key that is held sends once, and does not stop what it sent
+    const isWriting = event.shiftKey || event.isComposing || event.keyCode === COMPOSING;
+    if (isWriting || event.repeat || event.target !== this.#message.input) return;
     event.preventDefault();
     this.element.requestSubmit();
   }
 }
 
+/** What a message asks, or nothing if it is empty. */
+function chat(written) {
+  const message = written.trim();
+  return message && { isChat: true, message, shown: [element("p", { dir: "auto" }, message)] };
+}
+
 function textarea(label, placeholder) {
-  return labelled(label, element("textarea", { rows: 2, placeholder }));
+  return labelled(label, element("textarea", { rows: 2, placeholder, dir: "auto" }));
 }
 
 function labelled(label, input) {

@@ -1,28 +1,30 @@
 import { Turn } from "./turn.js";
 
+/** The messages that begin with `system`, if it says something, and end with `message`. */
+export function messagesOf(system, message, before = []) {
+  const first = system ? [{ role: "system", content: system }] : [];
+  return [...first, ...before, { role: "user", content: message }];
+}
+
 /** What was said so far, turn by turn; each side of a comparison has had answers of its own. */
 export class Conversation {
   #turns = [];
+  #count = 0;
   #element;
 
   constructor(element) {
     this.#element = element;
   }
 
-  get isRunning() {
-    return this.#turns.some((turn) => turn.isRunning);
-  }
-
   /** The messages that end with `message`, as `side` is to be asked. */
   messages(side, system, message) {
-    const before = this.#turns.flatMap((turn) => turn.messages(side));
-    const first = system ? [{ role: "system", content: system }] : [];
-    return [...first, ...before, { role: "user", content: message }];
+    return messagesOf(system, message, this.#turns.flatMap((turn) => turn.messages(side)));
   }
 
   /** Runs `requests`, by side, all at once, and returns when all of them are over. */
   async ask(asked, requests, api) {
-    const turn = new Turn(asked, requests, api);
+    this.#count += 1;
+    const turn = new Turn(asked, requests, this.#count, api);
     this.#turns.push(turn);
     this.#element.append(turn.element);
     turn.element.scrollIntoView({ block: "start" });

@@ -1,3 +1,4 @@
+import { urlOf } from "./api.js";
 import { button, element } from "./elements.js";
 import { asCurl, asPython } from "./snippets.js";
 
@@ -19,8 +20,7 @@ export class Copying {
   async #copy(kind) {
     try {
       const body = await this.#request.plainBody(this.#api);
-      const url = new URL(this.#request.path, document.baseURI).href;
-      const code = KINDS[kind](url, body, this.#api.hasKey);
+      const code = KINDS[kind](urlOf(this.#request.path), body, this.#api.hasKey);
       if (await isWritten(code)) this.#say(`Copied as ${kind}.`);
       else show(kind, code);
     } catch (problem) {

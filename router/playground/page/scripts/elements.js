@@ -17,10 +17,15 @@ export function button(label, onclick, properties = {}) {
   return element("button", { type: "button", onclick, ...properties }, label);
 }
 
-let made = 0;
+/** Writes a text only where it is another one, so that nobody is told the same twice. */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+let ids = 0;
 
 /** An id that no other element of the page has, for labels and descriptions to refer to. */
 export function newId(prefix) {
-  made += 1;
-  return `${prefix}-${made}`;
+  ids += 1;
+  return `${prefix}-${ids}`;
 }

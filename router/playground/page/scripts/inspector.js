@@ -8,9 +8,10 @@ export class Inspector {
   #recording;
   #position = null;
 
-  constructor(recording) {
+  constructor(recording, id) {
     this.#recording = recording;
-    this.element = element("div", { class: "inspector" }, element("p", { class: "faint" }, INVITATION));
+    this.id = id;
+    this.element = element("div", { class: "inspector", id }, element("p", { class: "faint" }, INVITATION));
   }
 
   point(position, frame) {
@@ -29,7 +30,8 @@ export class Inspector {
 }
 
 function details(where, tile) {
-  const others = tile.alternatives.filter(({ token }) => token !== tile.token);
+  const own = tile.alternatives.findIndex(({ token }) => token === tile.token);
+  const others = tile.alternatives.filter((_, number) => number !== own);
   return [
     element("p", {}, `${where}, committed in pass ${tile.step}`),
     element("ol", { class: "likely" }, likely(tile, "chosen"), ...others.map((other) => likely(other))),
@@ -42,7 +44,7 @@ function likely({ token, probability }, role) {
   return element(
     "li",
     { class: role },
-    element("span", { class: "token" }, visible(token)),
+    element("span", { class: "token", dir: "auto" }, visible(token)),
     bar,
     element("span", { class: "share" }, percent(probability)),
   );

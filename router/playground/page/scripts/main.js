@@ -1,6 +1,6 @@
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
-import { Conversation } from "./conversation.js";
+import { Conversation, messagesOf } from "./conversation.js";
 import { button } from "./elements.js";
 import { Models } from "./models.js";
 import { Panel } from "./panel.js";
@@ -19,7 +19,10 @@ const panel = new Panel(find("settings"));
 const api = new Api(() => panel.key.value.trim());
 const conversation = new Conversation(find("turns"));
 const models = new Models(api, find("model"), find("trouble"), {
-  onchoose: (model) => panel.suit(model),
+  onchoose: (model) => {
+    panel.suit(model);
+    composer.longest = model.max_model_len;
+  },
   onkey: () => panel.askForKey(),
 });
 const composer = new Composer({ onsend: send, onstop: () => conversation.stop(), onclear: clear });
@@ -27,8 +30,8 @@ const composer = new Composer({ onsend: send, onstop: () => conversation.stop(),
 find("composer").append(composer.element);
 for (const [label, example] of Object.entries(EXAMPLES)) find("examples").append(button(label, () => show(example)));
 panel.key.addEventListener("change", () => models.load());
-document.addEventListener("keydown", ({ key }) => {
-  if (key === "Escape" && !document.querySelector("dialog[open]")) conversation.stop();
+document.addEventListener("keydown", ({ key, isComposing }) => {
+  if (key === "Escape" && !isComposing && !document.querySelector("dialog[open]")) conversation.stop();
 });
 models.load();
 
@@ -44,15 +47,18 @@ async function run(asked, requests) {
   composer.isRunning = true;
   const turn = await conversation.ask(asked, requests, api);
   composer.isRunning = false;
+  if (!turn.element.isConnected) return; // a new conversation has begun
   find("announcer").textContent = turn.told;
+  if (turn.problem && asked.isChat) composer.restore(asked.message);
+  if (turn.problem?.isAboutKey) panel.askForKey();
 }
 
 function requestOf(asked, side, settings) {
+  const system = panel.system.value.trim();
   if (asked.isChat) {
-    const messages = conversation.messages(side, panel.system.value.trim(), asked.message);
-    return new ChatRequest(models.chosen, settings, messages);
+    return new ChatRequest(models.chosen, settings, conversation.messages(side, system, asked.message));
   }
-  return new FillRequest(models.chosen, settings, asked);
+  return new FillRequest(models.chosen, settings, asked.message ? messagesOf(system, asked.message) : [], asked);
 }
 
 function clear() {

@@ -7,8 +7,8 @@ const COLOURS = { probability: "how sure the model was", pass: "when they were c
 /** All that can be set beside what is asked. */
 export class Panel {
   #form;
-  #model = null;
   #forms = new Map();
+  #formsByModel = new Map();
   #groups = element("div", { class: "groups" });
 
   /** `form` is where it is shown. */
@@ -39,10 +39,6 @@ export class Panel {
     return shown.map(([side, form]) => [side, form.read()]);
   }
 
-  get isComparing() {
-    return this.compare.checked;
-  }
-
   set isComparing(isComparing) {
     this.compare.checked = isComparing;
     this.#arrange();
@@ -53,15 +49,13 @@ export class Panel {
     return this.#form.reportValidity();
   }
 
-  /** Begins anew with what suits a model. */
+  /** Shows the settings for a model: those that it was left with, or such as suit it. */
   suit(model) {
-    if (this.#model?.id === model.id) return;
-    this.#model = model;
-    this.#forms = new Map([
-      ["A", new SettingsForm("A", settingsToWatch(model.defaults), model.max_model_len)],
-      ["B", new SettingsForm("B", settingsToServe(model.defaults), model.max_model_len)],
-    ]);
-    const toDefaults = () => this.#forms.get("A").write(serverSettings(model.defaults));
+    const known = this.#formsByModel.get(model.id);
+    if (known && known === this.#forms) return;
+    this.#forms = known ?? formsFor(model);
+    this.#formsByModel.set(model.id, this.#forms);
+    const toDefaults = () => this.#forms.get("A").write(serverSettings(model));
     this.#groups.replaceChildren(
       ...[...this.#forms.values()].map((form) => form.element),
       button("Take the server's settings", toDefaults, { class: "defaults" }),
@@ -72,7 +66,7 @@ export class Panel {
   /** Asks for a key, as the server does. */
   askForKey() {
     this.keyRow.open = true;
-    this.key.focus();
+    setTimeout(() => this.key.focus()); // not while the focus is still on its way to somewhere else
   }
 
   #arrange() {
@@ -91,6 +85,13 @@ export class Panel {
     const scale = element("div", { class: "scale", "aria-hidden": "true" });
     return element("fieldset", { class: "colours" }, element("legend", {}, "Tiles are coloured by"), ...choices, scale);
   }
+}
+
+function formsFor(model) {
+  return new Map([
+    ["A", new SettingsForm("A", settingsToWatch(model), model.max_model_len)],
+    ["B", new SettingsForm("B", settingsToServe(model), model.max_model_len)],
+  ]);
 }
 
 function row(label, input, hint) {

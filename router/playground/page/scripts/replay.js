@@ -1,6 +1,5 @@
-const WHOLE = 4000; // milliseconds that all passes together should take to watch
-const QUICKEST = 16;
-const SLOWEST = 160;
+const WHOLE = 4000; // milliseconds that all passes together may take to watch
+const SLOWEST = 160; // for one of them
 
 /** Which frame of a recording is shown: it goes on by itself, at a pace at which people can follow, or as it is told. */
 export class Replay {
@@ -11,6 +10,7 @@ export class Replay {
 
   frame = 0;
   isPlaying = true; // and waits at the last frame for more
+  isWhole = false; // there will be no more frames
 
   /** `show` is called with each frame that is to be seen. */
   constructor(recording, show) {
@@ -22,6 +22,10 @@ export class Replay {
     return this.frame === this.#recording.lastFrame;
   }
 
+  get isFinished() {
+    return this.isWhole && this.isAtEnd;
+  }
+
   /** There is more to show than there was. */
   extend() {
     if (this.isPlaying && this.#isStill.matches) this.#goTo(this.#recording.lastFrame);
@@ -31,7 +35,7 @@ export class Replay {
 
   play() {
     this.isPlaying = true;
-    this.#goTo(this.isAtEnd ? 0 : this.frame);
+    this.#goTo(this.isFinished ? 0 : this.frame);
     this.#goOn();
   }
 
@@ -40,8 +44,9 @@ export class Replay {
     this.#show(this.frame);
   }
 
+  /** Stays there; at the last frame it goes on as soon as there is more. */
   seek(frame) {
-    this.isPlaying = false;
+    this.isPlaying = frame >= this.#recording.lastFrame;
     this.#goTo(frame);
   }
 
@@ -50,12 +55,15 @@ export class Replay {
     this.#show(this.frame);
   }
 
+  /** Where frames are too many for the eye, and for the time that there is, some are left out. */
   #goOn() {
     if (this.#timer || !this.isPlaying || this.isAtEnd) return;
-    const pace = Math.min(Math.max(WHOLE / this.#recording.lastFrame, QUICKEST), SLOWEST);
+    const pace = Math.min(WHOLE / this.#recording.lastFrame, SLOWEST);
+    const began = performance.now();
     this.#timer = setTimeout(() => {
       this.#timer = 0;
-      if (this.isPlaying) this.#goTo(this.frame + 1);
+      const passed = Math.max(1, Math.round((performance.now() - began) / pace));
+      if (this.isPlaying) this.#goTo(this.frame + passed);
       this.#goOn();
     }, pace);
   }

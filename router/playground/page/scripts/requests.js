@@ -1,4 +1,4 @@
-import { optionsOf, summaryOf } from "./settings.js";
+import { optionsOf, summaryOf, withLength } from "./settings.js";
 
 const ALTERNATIVES = 5;
 const STREAMED = { stream: true, stream_options: { include_usage: true }, diffusing: true };
@@ -7,7 +7,7 @@ const STREAMED = { stream: true, stream_options: { include_usage: true }, diffus
 class Request {
   constructor(path, model, settings) {
     this.path = path;
-    this.summary = summaryOf(settings);
+    this.summary = `${model.id} · ${summaryOf(settings)}`;
     this.length = settings.max_tokens;
     this.blockLength = settings.block_length;
     this.options = { model: model.id, ...optionsOf(settings, model.defaults) };
@@ -33,21 +33,16 @@ export class ChatRequest extends Request {
   }
 }
 
-/** What stands between two texts: within the answer to a message, if there is one. */
+/** What stands between two texts, be it within an answer. */
 export class FillRequest extends Request {
-  #message;
+  #messages;
   #before;
   #after;
 
-  constructor(model, settings, { message, before, after, gap }) {
-    const { block_length: block, steps } = settings;
-    super("v1/completions", model, {
-      ...settings,
-      max_tokens: gap,
-      block_length: Math.min(block, gap),
-      steps: Math.min(steps, gap),
-    });
-    this.#message = message;
+  /** `messages` is what the answer is to; none, if the texts stand for themselves. */
+  constructor(model, settings, messages, { before, after, gap }) {
+    super("v1/completions", model, withLength(settings, gap));
+    this.#messages = messages;
     this.#before = before;
     this.#after = after;
   }
@@ -63,9 +58,9 @@ export class FillRequest extends Request {
 
   /** The answer begins behind the chat template, of which only the server knows the tokens. */
   async #prompt(api, signal) {
-    if (!this.#message) return this.#before;
+    if (!this.#messages.length) return this.#before;
     const { model } = this.options;
-    const asked = await api.tokens({ model, messages: [{ role: "user", content: this.#message }] }, signal);
+    const asked = await api.tokens({ model, messages: this.#messages }, signal);
     if (!this.#before) return asked;
     return [...asked, ...(await api.tokens({ model, prompt: this.#before, add_special_tokens: false }, signal))];
   }

@@ -42,9 +42,11 @@ export class Run {
   /** Never fails: what went wrong is the run's `problem`. */
   async start() {
     this.#began = performance.now();
+    this.onchange();
     try {
       const { signal } = this.#stopping;
       const body = await this.request.body(this.#api, signal);
+      this.#began = performance.now(); // to make the body may have taken requests of its own
       for await (const event of this.#api.reply(this.request.path, body, signal)) this.#hear(event);
       this.#end("done");
     } catch (failure) {

@@ -1,6 +1,6 @@
 import { Canvas } from "./canvas.js";
 import { Copying } from "./copying.js";
-import { element } from "./elements.js";
+import { element, newId, setText } from "./elements.js";
 import { Figures } from "./figures.js";
 import { Inspector } from "./inspector.js";
 import { Replay } from "./replay.js";
@@ -16,20 +16,21 @@ export class RunView {
   #run;
   #end = Infinity;
 
-  constructor(run, title, api) {
+  /** `title` is shown, `name` is what tells it from all others on the page. */
+  constructor(run, title, name, api) {
     this.#run = run;
     const { recording } = run;
     this.replay = new Replay(recording, (frame) => this.#show(frame));
-    this.inspector = new Inspector(recording);
-    this.canvas = new Canvas(recording, (position) => this.inspector.point(position, this.replay.frame));
+    this.inspector = new Inspector(recording, newId("inspector"));
+    this.canvas = new Canvas(recording, (position) => this.inspector.point(position, this.replay.frame), this.inspector.id);
     this.scrubber = new Scrubber(this.replay, recording);
     this.figures = new Figures();
-    this.answer = element("p", { class: "answer" });
+    this.answer = element("p", { class: "answer", dir: "auto" });
     this.state = element("p", { class: "state faint" });
     this.problem = element("p", { class: "trouble", role: "alert", hidden: true });
     this.element = element(
       "section",
-      { class: "run", "aria-label": title },
+      { class: "run", "aria-label": name },
       element("h2", {}, title, " ", element("span", { class: "faint" }, run.request.summary)),
       this.answer,
       this.problem,
@@ -47,10 +48,11 @@ export class RunView {
     const run = this.#run;
     if (run.state === "done" && run.finishReason === "stop") this.#end = run.tokens;
     this.element.dataset.state = run.state;
-    this.state.textContent = told(run);
+    setText(this.state, told(run));
     this.problem.hidden = run.problem === null;
-    this.problem.textContent = run.problem?.message ?? "";
+    setText(this.problem, run.problem?.message ?? "");
     this.figures.draw(run);
+    this.replay.isWhole = run.isOver;
     this.replay.extend();
   }
 

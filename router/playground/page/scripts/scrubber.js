@@ -1,4 +1,4 @@
-import { button, element } from "./elements.js";
+import { button, element, setText } from "./elements.js";
 
 /** The controls of a replay: to play it, and to go to any pass. */
 export class Scrubber {
@@ -10,7 +10,7 @@ export class Scrubber {
     this.#recording = recording;
     this.back = button("◀", () => replay.seek(replay.frame - 1), { "aria-label": "One pass back" });
     this.forth = button("▶", () => replay.seek(replay.frame + 1), { "aria-label": "One pass forward" });
-    this.toggle = button("", () => (this.#runs ? replay.pause() : replay.play()), { class: "play" });
+    this.toggle = button("Pause", () => (this.#runs ? replay.pause() : replay.play()), { class: "play" });
     this.slider = element("input", {
       type: "range",
       min: 0,
@@ -24,7 +24,7 @@ export class Scrubber {
   }
 
   get #runs() {
-    return this.#replay.isPlaying && !this.#replay.isAtEnd;
+    return this.#replay.isPlaying && !this.#replay.isFinished;
   }
 
   draw(frame) {
@@ -35,9 +35,9 @@ export class Scrubber {
     this.slider.value = frame;
     this.slider.setAttribute("aria-valuetext", `pass ${step} of ${passes}`);
     this.label.textContent = `pass ${step} of ${passes}`;
-    this.toggle.textContent = this.#runs ? "Pause" : frame === lastFrame ? "Replay" : "Play";
-    this.back.disabled = frame === 0;
-    this.forth.disabled = frame === lastFrame;
-    this.toggle.disabled = lastFrame === 0;
+    setText(this.toggle, this.#runs ? "Pause" : this.#replay.isFinished ? "Replay" : "Play");
+    // Not disabled: who goes on to the end with the keyboard would lose the focus there.
+    this.back.ariaDisabled = frame === 0;
+    this.forth.ariaDisabled = frame === lastFrame;
   }
 }

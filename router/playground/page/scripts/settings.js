@@ -5,7 +5,7 @@ export const FIELDS = [
     label: "Canvas length",
     hint: "Masked tokens to begin with; an answer that ends earlier stops there.",
     kind: "number",
-    range: { min: 1, max: 1024, step: 1 },
+    range: { min: 1, step: 1 },
     usual: 128,
   },
   {
@@ -24,7 +24,7 @@ export const FIELDS = [
     label: "Threshold",
     hint: "It is sure from this probability on. Lower: fewer passes. Higher: more careful.",
     kind: "number",
-    range: { min: 0, max: 1, step: 0.01 },
+    range: { min: 0, max: 1, step: "any" },
     usual: 0.9,
     rule: true,
   },
@@ -33,7 +33,7 @@ export const FIELDS = [
     label: "Factor",
     hint: "How much doubt a pass may take on in all. Higher: fewer passes.",
     kind: "number",
-    range: { min: 0, max: 10, step: 0.1 },
+    range: { min: 0, max: 1000, step: "any" },
     usual: 1,
     rule: true,
   },
@@ -42,8 +42,7 @@ export const FIELDS = [
     label: "Steps",
     hint: "Passes for the whole canvas; as many as it has tokens: one at a time.",
     kind: "number",
-    range: { min: 1, max: 1024, step: 1 },
-    usual: 32,
+    range: { min: 1, step: 1 },
     rule: true,
   },
   {
@@ -51,7 +50,7 @@ export const FIELDS = [
     label: "Block length",
     hint: "Blocks are filled from left to right, and within one any token may come first.",
     kind: "number",
-    range: { min: 1, max: 1024, step: 1 },
+    range: { min: 1, step: 1 },
     usual: 32,
   },
   {
@@ -60,6 +59,7 @@ export const FIELDS = [
     hint: "What a pass need not compute again. Dual is fastest; none is the exact algorithm.",
     kind: "choice",
     choices: { none: "none", prefix: "prefix", dual: "dual" },
+    usual: "dual",
   },
   {
     name: "remasking",
@@ -72,13 +72,14 @@ export const FIELDS = [
       entropy: "those with the least doubt",
       random: "any, by chance",
     },
+    usual: "low_confidence",
   },
   {
     name: "temperature",
     label: "Temperature",
     hint: "0 takes the likeliest token; more leaves more to chance.",
     kind: "number",
-    range: { min: 0, max: 2, step: 0.05 },
+    range: { min: 0, max: 2, step: "any" },
     usual: 0,
   },
   {
@@ -86,7 +87,7 @@ export const FIELDS = [
     label: "Guidance",
     hint: "How hard the prompt pulls (cfg_scale). 0 is off; more makes each pass cost two.",
     kind: "number",
-    range: { min: 0, max: 10, step: 0.1 },
+    range: { min: 0, max: 1000, step: "any" },
     usual: 0,
   },
   {
@@ -101,35 +102,43 @@ export const FIELDS = [
 
 const RULES = FIELDS.filter((field) => field.rule).map((field) => field.name);
 
-/** What the server does if nothing is set, as settings. */
-export function serverSettings(defaults) {
+/** What the server does with a request to `model` that sets nothing, as settings. */
+export function serverSettings({ defaults, max_model_len: room }) {
   const settings = { rule: ruleOf(defaults) };
   for (const { name, usual = null } of FIELDS) settings[name] ??= defaults[name] ?? usual;
-  settings.steps = Math.min(defaults.steps ?? settings.max_tokens, settings.max_tokens);
+  settings.max_tokens = Math.min(settings.max_tokens, room);
+  settings.steps = stepsOf(settings, defaults);
   settings.block_length = Math.min(settings.block_length, settings.max_tokens);
   return settings;
 }
 
 /** A fixed schedule on a short canvas: slow, and the best to see what a pass does. */
-export function settingsToWatch(defaults) {
-  const server = serverSettings(defaults);
+export function settingsToWatch(model) {
+  const server = serverSettings(model);
   const length = Math.min(server.max_tokens, 64);
   const block = Math.min(server.block_length, length);
   return { ...server, rule: "steps", steps: Math.ceil(length / 2), max_tokens: length, block_length: block };
 }
 
-/** Sure or more than sure, several at once: what is usually the best choice. */
-export function settingsToServe(defaults) {
-  return { ...settingsToWatch(defaults), rule: "threshold", threshold: defaults.threshold ?? 0.9 };
+/** All tokens that the model is sure of at once: what is usually the best choice. */
+export function settingsToServe(model) {
+  return { ...settingsToWatch(model), rule: "threshold" };
+}
+
+/** The same settings for a canvas of another length, with as many tokens a pass. */
+export function withLength(settings, length) {
+  const steps = Math.ceil((settings.steps * length) / settings.max_tokens);
+  return { ...settings, max_tokens: length, steps, block_length: Math.min(settings.block_length, length) };
 }
 
 /** The fields of a request; those that the server would take by itself are left out. */
 export function optionsOf(settings, defaults) {
+  const taken = { ...defaults, steps: stepsOf(settings, defaults) };
   const options = {};
   for (const { name, rule } of FIELDS) {
     if (name === "rule" || (rule && name !== settings.rule)) continue;
-    const isDefault = settings[name] === defaults[name] && (!rule || name === ruleOf(defaults));
-    if (settings[name] !== null && !isDefault) options[name] = settings[name];
+    const isTaken = settings[name] === taken[name] && (!rule || name === ruleOf(defaults));
+    if (settings[name] !== null && !isTaken) options[name] = settings[name];
   }
   return options;
 }
@@ -147,4 +156,9 @@ export function summaryOf(settings) {
 
 function ruleOf(defaults) {
   return RULES.find((name) => defaults[name] !== null) ?? "steps";
+}
+
+/** Without a number of steps the server takes one for each token. */
+function stepsOf({ max_tokens: length }, defaults) {
+  return Math.min(defaults.steps ?? length, length);
 }

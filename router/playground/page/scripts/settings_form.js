@@ -1,6 +1,8 @@
 import { element, newId } from "./elements.js";
 import { FIELDS } from "./settings.js";
 
+const NO_LONGER = ["block_length", "steps"]; // than the canvas
+
 /** The settings of one run, as a group of controls. */
 export class SettingsForm {
   #inputs = new Map();
@@ -13,6 +15,7 @@ export class SettingsForm {
     this.#inputs.get("max_tokens").max = longest;
     this.write(settings);
     this.element.addEventListener("input", () => this.#adapt());
+    this.element.addEventListener("change", () => this.#shorten());
   }
 
   /** Numbers as numbers; null for what is left empty. */
@@ -40,7 +43,8 @@ export class SettingsForm {
     const row = element(
       "div",
       { class: "setting" },
-      element("label", { for: id }, label, " ", element("code", {}, name === "rule" ? "" : name)),
+      element("label", { for: id }, label),
+      name === "rule" ? "" : element("code", { "aria-hidden": "true" }, ` ${name}`),
       input,
       element("p", { class: "hint", id: `${id}-hint` }, hint),
     );
@@ -49,7 +53,7 @@ export class SettingsForm {
     this.element.append(row);
   }
 
-  /** One rule at a time; and neither blocks nor steps can be more than the canvas has positions. */
+  /** One rule at a time. */
   #adapt() {
     const { value: chosen } = this.#inputs.get("rule");
     for (const { name, rule } of FIELDS) {
@@ -57,6 +61,14 @@ export class SettingsForm {
       this.#rows.get(name).hidden = name !== chosen;
       this.#inputs.get(name).disabled = name !== chosen;
     }
-    for (const name of ["block_length", "steps"]) this.#inputs.get(name).max = this.#inputs.get("max_tokens").value;
+    for (const name of NO_LONGER) this.#inputs.get(name).max = this.#inputs.get("max_tokens").value;
+  }
+
+  /** What was right for a longer canvas becomes right for this one. */
+  #shorten() {
+    for (const name of NO_LONGER) {
+      const input = this.#inputs.get(name);
+      if (input.validity.rangeOverflow) input.value = input.max;
+    }
   }
 }

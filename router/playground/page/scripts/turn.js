@@ -7,31 +7,35 @@ import { counted } from "./wording.js";
 export class Turn {
   #asked;
   #isCompared;
+  #number;
   #runs = new Map();
 
-  /** `requests` are by side, in the order in which they are shown. */
-  constructor(asked, requests, api) {
+  /** `requests` are by side, in the order in which they are shown; `number` tells turns apart. */
+  constructor(asked, requests, number, api) {
     this.#asked = asked;
+    this.#number = number;
     this.verdict = element("p", { class: "verdict", hidden: requests.size === 1 }, "Both at work …");
     this.#isCompared = requests.size > 1;
     const views = [...requests].map(([side, request]) => this.#view(side, request, api));
     this.element = element(
       "article",
-      { class: "turn", "aria-label": "Question and answer" },
+      { class: "turn", "aria-label": `Question ${number}` },
       element("div", { class: "said" }, ...asked.shown),
       this.verdict,
       element("div", { class: "runs" }, ...views),
     );
   }
 
-  get isRunning() {
-    return [...this.#runs.values()].some((run) => !run.isOver);
+  /** What went wrong in all of its runs, or nothing. */
+  get problem() {
+    const problems = [...this.#runs.values()].map((run) => run.problem);
+    return problems.every(Boolean) ? problems[0] : null;
   }
 
   /** Question and answer, as the messages that come after them are to begin with; none without a whole answer. */
   messages(side) {
     const run = this.#runs.get(side) ?? this.#runs.values().next().value;
-    if (!this.#asked.message || !this.#asked.isChat || run.state !== "done") return [];
+    if (!this.#asked.isChat || run.state !== "done") return [];
     return [
       { role: "user", content: this.#asked.message },
       { role: "assistant", content: run.recording.text },
@@ -47,10 +51,10 @@ export class Turn {
     for (const run of this.#runs.values()) run.stop();
   }
 
-  /** What a screen reader is to say when it is over. */
+  /** What a screen reader is to say when it is over; of what went wrong it has heard already. */
   get told() {
-    const told = [...this.#runs].map(([side, run]) => `${this.#title(side)}: ${run.problem?.message ?? run.recording.text}`);
-    return told.join(" ");
+    const over = [...this.#runs].filter(([, run]) => run.state !== "failed");
+    return over.map(([side, run]) => `${this.#title(side)}: ${run.state === "done" ? run.recording.text : "stopped."}`).join(" ");
   }
 
   #title(side) {
@@ -59,7 +63,9 @@ export class Turn {
 
   #view(side, request, api) {
     const run = new Run(api, request, () => view.update());
-    const view = new RunView(run, this.#title(side), api);
+    const title = this.#title(side);
+    const name = this.#isCompared ? `${title}, answer ${this.#number}` : `${title} ${this.#number}`;
+    const view = new RunView(run, title, name, api);
     this.#runs.set(side, run);
     return view.element;
   }
