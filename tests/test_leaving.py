@@ -170,13 +170,14 @@ async def test_the_worker_stops_with_the_step_in_which_the_client_leaves(
 
 async def test_whoever_leaves_the_routers_queue_was_never_at_the_worker(worker: str) -> None:
     async with running_stack(worker, max_running=1) as stack:
-        first, second = stack.asking(), stack.asking()
+        first = stack.asking()
+        await stack.working()
+        second = stack.asking()
 
         async def one_waits() -> bool:
             return bool((await stack.health())["requests"] == {"running": 1, "waiting": 1})
 
         await eventually_async(one_waits)
-        await stack.working()
         second.cancel()
 
         async def none_waits() -> bool:
@@ -189,7 +190,9 @@ async def test_whoever_leaves_the_routers_queue_was_never_at_the_worker(worker: 
 
 async def test_whoever_leaves_the_workers_queue_is_never_run(worker: str) -> None:
     async with running_stack(worker, max_running=2) as stack:
-        first, second = stack.asking(), stack.asking()
+        first = stack.asking()
+        await stack.working()
+        second = stack.asking()
 
         async def one_waits() -> bool:
             stats = await stack.stats()
