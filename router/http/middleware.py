@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 REQUEST_ID_HEADER = "x-request-id"
 ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 CLIENT_LEFT = 499
-PROBES = ("/health", "/metrics")  # asked so often that they would bury the rest of the log
+QUIET = ("/health", "/metrics", "/playground/")  # asked for so often that they would bury the rest of the log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -98,7 +98,7 @@ def from_http(request: web.BaseRequest, error: web.HTTPException) -> RouterError
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:
-    level = log.debug if request.path.startswith(PROBES) else log.info
+    level = log.debug if request.path.startswith(QUIET) else log.info
     level(
         "request",
         method=request.method,

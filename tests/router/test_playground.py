@@ -4,8 +4,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog.testing
 
 from router.playground.files import FOLDER, page_files
+from tests.fakes.waiting import eventually
 from textdiffusion.settings import RouterSettings
 
 FILES = sorted(page_files())
@@ -104,3 +106,13 @@ async def test_it_can_be_turned_off(start_router: Any) -> None:
 
 def test_it_is_on_unless_it_is_turned_off() -> None:
     assert RouterSettings().playground
+
+
+async def test_its_files_do_not_bury_the_rest_of_the_log(start_router: Any) -> None:
+    router = await start_router(wait=False)
+    with structlog.testing.capture_logs() as lines:
+        for path in ("/playground/scripts/main.js", "/"):
+            async with router.http.get(f"{router.url}{path}") as response:
+                await response.read()
+        await eventually(lambda: len(lines) == 2)
+    assert {line["path"]: line["log_level"] for line in lines} == {"/playground/scripts/main.js": "debug", "/": "info"}
