@@ -10,7 +10,7 @@ from client.interrupts import Interrupts
 from client.printing import note, show
 from client.question import conversation, message, opening
 
-FORGOTTEN: Final = "Cancelled and forgotten, as if you had not said it. Ctrl-C again leaves."
+FORGOTTEN: Final = "Cancelled; this message is dropped from the conversation. Ctrl-C again leaves."
 
 
 def converse(answers: Answers, system: str | None, ask: Callable[[str], str] = input) -> None:

@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from client.errors import EXIT_INTERRUPTED
-from textdiffusion.signals import ECHO_SECONDS
 
 T = TypeVar("T")
 
+ECHO_SECONDS: Final = 0.1  # in which a signal is the same one again, passed on; nobody presses so fast
 SHOW_CURSOR: Final = "\x1b[?25h"
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -89,7 +90,8 @@ async def _checked_json(response: aiohttp.ClientResponse) -> dict[str, Any]:
         content = None
     if response.ok and isinstance(content, dict):
         return content
-    raise RefusedError(f"{error_message(content)} (HTTP {response.status} from {response.url})")
+    hint = "; a key belongs into TDI_API_KEY" if response.status == HTTPStatus.UNAUTHORIZED else ""
+    raise RefusedError(f"{error_message(content)} (HTTP {response.status} from {response.url}{hint})")
 
 
 def _card(told: Mapping[str, Any]) -> ModelCard:

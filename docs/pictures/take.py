@@ -19,7 +19,6 @@ expect.set_options(timeout=30_000)  # milliseconds
 
 async def denoising(page: Page) -> None:
     """An answer half-way."""
-    await page.get_by_label("when they were committed").check()
     await page.locator('#settings [name="steps"]').first.fill("64")
     await _ask(page, "Count down from 10")
     card = page.get_by_role("region", name="Answer")
@@ -31,6 +30,7 @@ async def denoising(page: Page) -> None:
 async def side_by_side(page: Page) -> None:
     """The same question with two settings, when both have answered."""
     await page.get_by_label("Compare two settings").check()
+    await page.get_by_label("how sure the model was").check()
     await _ask(page, "What are you?")
     for side in "AB":
         card = page.get_by_role("region", name=f"{side}, answer 1")

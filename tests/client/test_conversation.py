@@ -77,7 +77,7 @@ def test_a_turn_that_was_cancelled_is_forgotten(capsys: Output) -> None:
     answers = Scripted({"b": KeyboardInterrupt()})
     talk(answers, "a", "b", "c")
     assert answers.contents == ["a", "A", "c"]
-    assert "Cancelled and forgotten" in capsys.readouterr().err
+    assert "Cancelled; this message is dropped" in capsys.readouterr().err
 
 
 def test_what_can_never_work_ends_the_conversation() -> None:

@@ -2,9 +2,8 @@ import asyncio
 
 import pytest
 
-from client.interrupts import Interrupts
+from client.interrupts import ECHO_SECONDS, Interrupts
 from tests.fakes.clock import Clock
-from textdiffusion.signals import ECHO_SECONDS
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ async def test_axe_finds_nothing_to_object_to(open_page: Open, scheme: str, view
     await tiles(card).first.focus()
     await card.get_by_role("button", name="One pass back").click()
     await page.get_by_label("Compare two settings").check()
-    await page.get_by_label("when they were committed").check()
+    await page.get_by_label("how sure the model was").check()
     await ask(page, "too long " * 2000)
     await expect(page.get_by_role("alert")).to_have_count(2)
     await assert_accessible(page)
@@ -71,6 +71,26 @@ async def test_nothing_moves_where_the_system_asks_for_stillness(page: Page) -> 
     card = await ask(page, "Spell river")
     await over(card)
     await expect(card.get_by_role("button", name="Replay")).to_be_hidden()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_the_answer_stays_in_sight_while_it_is_written_and_after(
+    open_page: Open, viewport: dict[str, int]
+) -> None:
+    page = await open_page(viewport=viewport)
+    await page.get_by_role("button", name="What are you?").click()
+    card = page.get_by_role("region", name="Answer")
+    await over(card)
+    await expect(answer(card)).to_be_in_viewport(ratio=1)
+    await expect(tiles(card).first).to_be_in_viewport(ratio=1)
+
+
+async def test_a_tile_that_appears_under_a_resting_pointer_is_not_pointed_at(page: Page) -> None:
+    await choose(page, max_tokens=512, block_length=512, steps=32)
+    await page.get_by_role("button", name="Count to 7").click()
+    card = page.get_by_role("region", name="Answer")
+    await over(card)
+    await expect(card.locator(".inspector")).to_contain_text("Point at a tile")
 
 
 async def test_tiles_can_be_told_apart_where_the_system_chooses_the_colours(open_page: Open) -> None:

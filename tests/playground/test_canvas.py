@@ -73,6 +73,8 @@ async def test_a_tile_tells_its_probability_its_alternatives_and_its_pass(page: 
     await expect(inspector.locator(".chosen")).to_contain_text("%")
     await expect(inspector.locator("li")).to_have_count(5)
     await tiles(card).nth(63).hover()
+    await expect(inspector).to_contain_text("Position 64 was never filled in")
+    await card.get_by_role("slider").press("Home")
     await expect(inspector).to_contain_text("Position 64 is masked")
 
 
@@ -100,9 +102,9 @@ async def test_tiles_can_be_coloured_by_probability_or_by_pass(page: Page) -> No
         shown = card.locator('.tile[data-look="committed"]')
         return set(await shown.evaluate_all("all => all.map((one) => getComputedStyle(one).backgroundColor)"))
 
-    by_probability = await colours()
-    await page.get_by_label("when they were committed").check()
     by_pass = await colours()
+    await page.get_by_label("how sure the model was").check()
+    by_probability = await colours()
     assert by_pass.isdisjoint(by_probability)
 
 

@@ -20,9 +20,9 @@ async def test_a_chat_denoises_to_its_answer(page: Page) -> None:
     await expect(answer(card)).to_have_text("r-i-v-e-r")
     await expect(tiles(card)).to_have_count(64)
     await expect(card.locator(".block")).to_have_count(2)
-    await expect(card).to_contain_text("It set an end token and stopped early.")
+    await expect(card).to_contain_text("Finished early: the model wrote an end token.")
     assert await figure(card, "forward passes") > 1
-    assert await figure(card, "tokens a second") > 0
+    assert await figure(card, "tokens per second") > 0
     assert await figure(card, "tokens per pass") > 0
     assert await figure(card, "to first text") > 0
 
@@ -65,7 +65,7 @@ async def test_stop_cancels_on_the_worker(page: Page, stats: Stats) -> None:
     await expect(card).to_contain_text("Stopped.")
     await eventually(lambda: stats().cancelled_requests_total == before + 1)
     assert stats().running_requests == 0
-    await page.get_by_role("button", name="Take the server's settings").click()
+    await page.get_by_role("button", name="Use the server's defaults").click()
     sent = await asked_by(page, "Hello")
     assert len(sent["messages"]) == 1  # what has no answer is no part of the conversation
 
@@ -98,7 +98,7 @@ async def test_a_request_has_what_is_set_and_leaves_out_what_the_server_does_any
         "cfg_scale": 1,
         "seed": 7,
     }
-    await page.get_by_role("button", name="Take the server's settings").click()
+    await page.get_by_role("button", name="Use the server's defaults").click()
     sent = await asked_by(page, "Hello")
     assert sent.keys() == {"model"} | told
 

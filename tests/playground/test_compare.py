@@ -25,7 +25,7 @@ async def test_both_are_at_work_at_the_same_time_and_one_stop_ends_both(page: Pa
     second = page.get_by_role("group", name="B", exact=True)
     for label, value in {"Canvas length": 900, "Block length": 900}.items():
         await second.get_by_label(label).fill(str(value))
-    await second.get_by_label("A pass commits").select_option("steps")
+    await second.get_by_label("Each pass fills in").select_option("steps")
     await second.get_by_label("Steps").fill("900")
     await ask(page, "What are you?")
     runs = page.locator(".run")

@@ -14,6 +14,7 @@ async def test_an_error_of_the_api_is_told_as_a_sentence_and_the_page_goes_on(pa
     card = await ask(page, "too long " * 2000)
     await expect(card.get_by_role("alert")).to_contain_text("tokens long")
     await expect(card).to_have_attribute("data-state", "failed")
+    await expect(card.locator(".canvas")).to_be_hidden()
     card = await ask(page, "Spell river")
     await over(card)
     await expect(answer(card)).to_have_text("r-i-v-e-r")

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.playground.conftest import Open
-from tests.playground.talking import answer, ask, over
+from tests.playground.talking import answer, ask, message_field, over
 from tests.stack import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -37,6 +37,13 @@ async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, key
     await expect(page.get_by_role("alert")).to_contain_text("API key")
     field = page.get_by_label("Key", exact=True)
     await expect(field).to_be_focused()
+    await message_field(page).fill("Spell river")
+    await message_field(page).press("Enter")
+    await expect(field).to_be_focused()
+    await expect(message_field(page)).to_have_value("Spell river")
+    await field.fill("sk-another")
+    await field.press("Tab")
+    await expect(page.get_by_role("alert")).to_have_text("The server does not accept this API key.")
     await field.fill(KEY)
     await field.press("Tab")
     await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")

@@ -38,7 +38,7 @@ async def test_whatever_a_model_does_by_default_can_be_sent_and_is_left_out(
 ) -> None:
     page = await page_with(open_page, url, {"other": defaults})
     bodies = await answer_with(page, chunk("yes"))
-    await page.get_by_role("button", name="Take the server's settings").click()
+    await page.get_by_role("button", name="Use the server's defaults").click()
     await page.get_by_label("Compare two settings").check()
     await ask(page, "Hello")
     await expect(page.locator('.run[data-state="done"]')).to_have_count(2)

@@ -1,6 +1,8 @@
 import { events } from "./events.js";
 
 const UNREACHABLE = "The server cannot be reached. Is it still running?";
+const KEY_MISSING = "This server asks for an API key: enter it in the settings.";
+const KEY_WRONG = "The server does not accept this API key.";
 const NO_KEY = "The API key has characters that no key has.";
 const UNAUTHORIZED = 401;
 const CUT_OFF = "The connection broke off before the answer was whole.";
@@ -70,6 +72,7 @@ export class Api {
     } catch (failure) {
       throw isAbort(failure) ? failure : new ApiError(UNREACHABLE);
     }
+    if (response.status === UNAUTHORIZED) throw new ApiError(this.hasKey ? KEY_WRONG : KEY_MISSING, UNAUTHORIZED);
     if (!response.ok) throw await refusal(response);
     return response;
   }

@@ -24,7 +24,9 @@ export class Canvas {
       role: "group",
       onkeydown: (event) => this.#move(event),
       onfocusin: ({ target }) => this.#point(target),
-      onpointerover: ({ target }) => this.#point(target),
+      onclick: ({ target }) => this.#point(target), // not every browser gives what is touched the focus
+      // Not when a tile appears under a pointer that rests.
+      onpointermove: ({ target, movementX, movementY }) => (movementX || movementY) && this.#point(target),
     });
   }
 

@@ -1,13 +1,14 @@
 import { button, element, newId } from "./elements.js";
 
 const COMPOSING = 229; // the key code of an Enter that ends a composition, where isComposing is false by then
+const UNMOVED = { preventScroll: true }; // people look at the answer, wherever the focus goes
 const MODES = { chat: "Chat", fill: "Fill in" };
 const GAP = { type: "number", min: 1, value: 16, required: true };
 
 /** Where people say what they want: a message, or the texts around a gap. */
 export class Composer {
   #message = textarea("Message", "Ask something …");
-  #asked = textarea("Message", "nothing: plain text");
+  #asked = textarea("Message", "leave it empty for plain text");
   #before = textarea("Text before", "");
   #after = textarea("Text after", "");
   #gap = labelled("Tokens in between", element("input", GAP));
@@ -59,7 +60,7 @@ export class Composer {
   /** Sends what an example says; a message that somebody has begun to write stays. */
   example({ message, before, after, gap }) {
     this.mode = gap ? "fill" : "chat";
-    this.send.focus();
+    this.send.focus(UNMOVED);
     if (!gap) {
       this.#onsend(chat(message));
       return;
@@ -80,7 +81,7 @@ export class Composer {
     const hadFocus = document.activeElement === goes;
     goes.hidden = true;
     comes.hidden = false;
-    if (hadFocus) comes.focus();
+    if (hadFocus) comes.focus(UNMOVED);
   }
 
   /** What was asked, or nothing if there is nothing to ask. */

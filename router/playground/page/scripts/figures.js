@@ -3,11 +3,11 @@ import { number, seconds } from "./wording.js";
 
 const NONE = "–";
 const FIGURES = {
-  "tokens a second": ({ tokens, seconds: duration }) => (tokens ? number(tokens / duration) : NONE),
+  "tokens per second": ({ tokens, seconds: duration }) => (tokens ? number(tokens / duration) : NONE),
   "forward passes": ({ forwardPasses }) => String(forwardPasses),
   "tokens per pass": ({ tokens, forwardPasses }) => (forwardPasses ? number(tokens / forwardPasses) : NONE),
   "to first text": ({ secondsToText }) => (secondsToText === null ? NONE : seconds(secondsToText)),
-  "in all": ({ seconds: duration }) => seconds(duration),
+  "total time": ({ seconds: duration }) => seconds(duration),
 };
 
 /** What a run costs, while it runs and after. */

@@ -3,6 +3,9 @@ import { percent, visible } from "./wording.js";
 
 const INVITATION = "Point at a tile, or go to it with Tab and the arrows, to see how sure the model was.";
 
+const YET = "is masked: no pass has filled it in yet.";
+const NEVER = "was never filled in: the answer ended before.";
+
 /** Tells about the tile that is pointed at. */
 export class Inspector {
   #recording;
@@ -14,17 +17,18 @@ export class Inspector {
     this.element = element("div", { class: "inspector", id }, element("p", { class: "faint" }, INVITATION));
   }
 
-  point(position, frame) {
+  point(position, frame, isOver) {
     this.#position = position;
-    this.draw(frame);
+    this.draw(frame, isOver);
   }
 
-  draw(frame) {
+  /** `isOver` says that no pass will come after `frame`. */
+  draw(frame, isOver) {
     if (this.#position === null) return;
     const tile = this.#recording.tileAt(this.#position, frame);
     const where = `Position ${this.#position + 1}`;
     this.element.replaceChildren(
-      ...(tile ? details(where, tile) : [element("p", {}, `${where} is masked: no pass has committed it yet.`)]),
+      ...(tile ? details(where, tile) : [element("p", {}, `${where} ${isOver ? NEVER : YET}`)]),
     );
   }
 }

@@ -2,7 +2,14 @@ import { button, element, newId } from "./elements.js";
 import { serverSettings, settingsToServe, settingsToWatch } from "./settings.js";
 import { SettingsForm } from "./settings_form.js";
 
-const COLOURS = { probability: "how sure the model was", pass: "when they were committed" };
+// What tiles are coloured by, and what its scale goes from and to.
+const COLOURS = {
+  pass: ["when they were committed", "first pass", "last pass"],
+  probability: ["how sure the model was", "unsure", "sure"],
+};
+const LEGEND =
+  "Grey: masked. With a border: committed by the pass that is shown. Dashed: behind the end of the answer. " +
+  "␣ is a blank, ↵ a line break, ◇ a special token.";
 
 /** All that can be set beside what is asked. */
 export class Panel {
@@ -57,8 +64,8 @@ export class Panel {
     this.#formsByModel.set(model.id, this.#forms);
     const toDefaults = () => this.#forms.get("A").write(serverSettings(model));
     this.#groups.replaceChildren(
+      button("Use the server's defaults", toDefaults, { class: "defaults" }),
       ...[...this.#forms.values()].map((form) => form.element),
-      button("Take the server's settings", toDefaults, { class: "defaults" }),
     );
     this.#arrange();
   }
@@ -77,13 +84,26 @@ export class Panel {
   }
 
   #colours() {
-    const choices = Object.entries(COLOURS).map(([colour, label]) => {
-      const chosen = () => (document.documentElement.dataset.colour = colour);
-      const checked = colour === "probability";
-      return element("label", {}, element("input", { type: "radio", name: "colour", checked, onchange: chosen }), label);
+    const from = element("span");
+    const to = element("span");
+    const choose = (colour) => {
+      document.documentElement.dataset.colour = colour;
+      [, from.textContent, to.textContent] = COLOURS[colour];
+    };
+    const choices = Object.entries(COLOURS).map(([colour, [label]]) => {
+      const properties = { type: "radio", name: "colour", checked: colour === "pass", onchange: () => choose(colour) };
+      return element("label", {}, element("input", properties), label);
     });
-    const scale = element("div", { class: "scale", "aria-hidden": "true" });
-    return element("fieldset", { class: "colours" }, element("legend", {}, "Tiles are coloured by"), ...choices, scale);
+    choose("pass");
+    return element(
+      "fieldset",
+      { class: "colours" },
+      element("legend", {}, "Tiles are coloured by"),
+      ...choices,
+      element("div", { class: "scale" }),
+      element("div", { class: "ends hint" }, from, to),
+      element("p", { class: "hint" }, LEGEND),
+    );
   }
 }
 

@@ -7,8 +7,8 @@ import { Replay } from "./replay.js";
 import { Scrubber } from "./scrubber.js";
 
 const ENDINGS = {
-  stop: "It set an end token and stopped early.",
-  length: "The canvas is full.",
+  stop: "Finished early: the model wrote an end token.",
+  length: "Finished: the canvas is full.",
 };
 
 /** One run as it can be watched: its answer, its canvas, and the way there. */
@@ -22,7 +22,7 @@ export class RunView {
     const { recording } = run;
     this.replay = new Replay(recording, (frame) => this.#show(frame));
     this.inspector = new Inspector(recording, newId("inspector"));
-    this.canvas = new Canvas(recording, (position) => this.inspector.point(position, this.replay.frame), this.inspector.id);
+    this.canvas = new Canvas(recording, (position) => this.#point(position), this.inspector.id);
     this.scrubber = new Scrubber(this.replay, recording);
     this.figures = new Figures();
     this.answer = element("p", { class: "answer", dir: "auto" });
@@ -49,6 +49,7 @@ export class RunView {
     if (run.state === "done" && run.finishReason === "stop") this.#end = run.tokens;
     this.element.dataset.state = run.state;
     setText(this.state, told(run));
+    this.element.classList.toggle("refused", run.state === "failed" && run.recording.lastFrame === 0);
     this.problem.hidden = run.problem === null;
     setText(this.problem, run.problem?.message ?? "");
     this.figures.draw(run);
@@ -56,12 +57,16 @@ export class RunView {
     this.replay.extend();
   }
 
+  #point(position) {
+    this.inspector.point(position, this.replay.frame, this.replay.isFinished);
+  }
+
   #show(frame) {
     const { recording } = this.#run;
     this.canvas.draw(frame, this.replay.isAtEnd ? this.#end : Infinity);
     this.answer.textContent = recording.textAt(frame);
     this.scrubber.draw(frame);
-    this.inspector.draw(frame);
+    this.inspector.draw(frame, this.replay.isFinished);
   }
 }
 
@@ -69,5 +74,6 @@ function told(run) {
   if (run.state === "waiting") return "Waiting for its turn …";
   if (run.state === "denoising") return "Denoising …";
   if (run.state === "stopped") return "Stopped.";
+  if (run.state === "done" && !run.recording.text) return "Finished: the model wrote nothing but end tokens.";
   return ENDINGS[run.finishReason] ?? "";
 }
