@@ -11,6 +11,14 @@ from tests.stack import Stats
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+NOTE_WHAT_IS_SHOWN = """() => {
+    globalThis.shown = [];
+    const note = () => shown.push({
+        masked: document.querySelectorAll(".tile[data-look=masked]").length,
+        text: document.querySelector(".answer").textContent,
+    });
+    new MutationObserver(note).observe(document.querySelector("#turns"), { subtree: true, childList: true });
+}"""
 LONG = {"max_tokens": 900, "block_length": 900, "rule": "steps", "steps": 900}
 
 
@@ -29,12 +37,16 @@ async def test_a_chat_denoises_to_its_answer(page: Page) -> None:
 
 async def test_tokens_that_are_committed_appear_before_the_answer_is_whole(open_page: Open) -> None:
     page = await open_page(reduced_motion="no-preference")
+    await page.evaluate(NOTE_WHAT_IS_SHOWN)
     card = await ask(page, "What are you?")
-    both = ".canvas:has([data-look^=committed]):has([data-look=masked])"
-    await page.wait_for_selector(both)
-    await expect(answer(card)).not_to_have_text("I am TDI Demo, a small masked-diffusion language model.")
     await over(card)
     await expect(answer(card)).to_have_text("I am TDI Demo, a small masked-diffusion language model.")
+    shown = await page.evaluate("shown")
+    masked = [one["masked"] for one in shown]
+    assert masked == sorted(masked, reverse=True)
+    assert len(set(masked)) > 8
+    assert {one["text"] for one in shown if one["masked"] == 64} == {""}
+    assert any(0 < len(one["text"]) < len(shown[-1]["text"]) for one in shown)
 
 
 async def test_a_conversation_has_a_memory_until_a_new_one_begins(page: Page) -> None:

@@ -102,8 +102,8 @@ async def test_who_goes_back_to_the_newest_pass_follows_again(page: Page) -> Non
 
 async def test_a_pause_stays_where_it_is(open_page: Open) -> None:
     page = await open_page(reduced_motion="no-preference")
-    await choose(page, max_tokens=8, block_length=8, steps=8)
-    await answer_with(page, *(chunk(canvas=canvas(step, ["a"] * 8, step - 1)) for step in range(1, 9)))
+    await choose(page, max_tokens=24, block_length=24, steps=24)
+    await answer_with(page, *(chunk(canvas=canvas(step, ["a"] * 24, step - 1)) for step in range(1, 25)))
     card = await ask(page, "Hello")
     await card.get_by_role("button", name="Pause", exact=True).click()
     await expect(card.get_by_role("button", name="Play", exact=True)).to_be_visible()
