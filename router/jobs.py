@@ -125,18 +125,18 @@ def _check_ids(asked: GenerationRequest, prompt: Prompt, model: Model) -> None:
 
 def _reply_length(asked: GenerationRequest, prompt: Prompt, model: Model) -> int:
     room = model.max_sequence_length - prompt.length
-    what = f"{prompt.field} and suffix are" if prompt.suffix_ids else f"{prompt.field} is"
+    what = f"{prompt.field} and suffix hold" if prompt.suffix_ids else f"{prompt.field} holds"
     if room < 1:
         raise ContextLengthExceededError(
-            f"{what} {prompt.length} tokens long; this model holds {model.max_sequence_length}, reply included.",
+            f"{what} {prompt.length} tokens; this model has room for {model.max_sequence_length}, reply included.",
             param=prompt.field,
         )
     if asked.reply_length is None:
         return min(model.defaults.gen_length, room)
     if asked.reply_length > room:
         raise ContextLengthExceededError(
-            f"{what} {prompt.length} tokens long, which leaves {room} of this model's {model.max_sequence_length} "
-            f"for the reply; {asked.max_tokens_field} asks for more.",
+            f"{what} {prompt.length} tokens, which leaves {room} of this model's {model.max_sequence_length} "
+            f"for the reply; {asked.max_tokens_field} asks for {asked.reply_length}.",
             param=asked.max_tokens_field,
         )
     return asked.reply_length
