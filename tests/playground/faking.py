@@ -6,28 +6,17 @@ from typing import Any
 
 from playwright.async_api import Page, Route
 
+from router.openapi.examples import MODEL
+
 CHAT = "**/v1/chat/completions"
 MODELS = "**/v1/models"
-
-DEFAULTS: dict[str, Any] = {
-    "max_tokens": 128,
-    "block_length": 32,
-    "steps": None,
-    "threshold": 0.9,
-    "factor": None,
-    "max_parallel_tokens": None,
-    "kv_cache": "dual",
-    "remasking": "low_confidence",
-    "cfg_scale": 0.0,
-    "temperature": 0.0,
-    "top_p": 1.0,
-    "top_k": 0,
-}
 
 
 async def offer_models(page: Page, models: dict[str, dict[str, Any]], longest: int = 1024) -> None:
     """Lists models, each with defaults that differ so from the usual ones."""
-    cards = [{"id": name, "max_model_len": longest, "defaults": DEFAULTS | own} for name, own in models.items()]
+    cards = [
+        {"id": name, "max_model_len": longest, "defaults": MODEL["defaults"] | own} for name, own in models.items()
+    ]
     await page.route(MODELS, lambda route: route.fulfill(json={"data": cards}))
 
 
