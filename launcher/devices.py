@@ -17,6 +17,10 @@ VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 DRIVERS: Final = ("nvidiactl", "nvidia0", "kfd", "dxg")  # of NVIDIA's, of AMD's, and of Windows' in a Linux guest
 CPU: Final = "cpu"
 FIND_SECONDS: Final = 120.0
+# How often a thread of OpenMP looks whether the others are there before it goes to sleep: often enough for those of a
+# step to meet, and not so often that it takes the cores from them as soon as anybody else computes too.
+SPINNING: Final = {"GOMP_SPINCOUNT": "2000"}
+SPINNING_IS_CHOSEN: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 NUMBERED: Final = re.compile(r"cuda(?::(\d+))?")
 
 
@@ -38,10 +42,13 @@ async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
 
 
 def only(device: str, environment: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """What a worker for `device` is told to use, and the variables that keep it from seeing other GPUs.
+    """What a worker for `device` is told to use, and the variables that have it share the machine.
 
-    A process that sees a GPU takes some of its memory, used or not.
+    They keep it from seeing other GPUs: a process that sees a GPU takes some of its memory, used or not. On the CPU
+    they say how its threads wait for one another, unless that has been said.
     """
+    if device == CPU:
+        return device, {} if any(name in environment for name in SPINNING_IS_CHOSEN) else SPINNING
     numbered = NUMBERED.fullmatch(device)
     if not numbered:
         return device, {}

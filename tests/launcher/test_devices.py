@@ -25,9 +25,8 @@ async def test_where_there_is_a_driver_the_worker_says_what_it_can_use(
     assert await find_devices(tmp_path) == devices
 
 
-@pytest.mark.parametrize("device", ["cpu", "auto"])
-def test_what_is_no_numbered_gpu_is_as_it_is(device: str) -> None:
-    assert only(device, {}) == (device, {})
+def test_what_is_not_decided_yet_is_as_it_is() -> None:
+    assert only("auto", {}) == ("auto", {})
 
 
 @pytest.mark.parametrize(("device", "seen"), [("cuda", "0"), ("cuda:0", "0"), ("cuda:3", "3")])
@@ -42,6 +41,12 @@ def test_gpus_are_counted_among_those_that_are_visible_here_whatever_they_are_ca
 
 def test_a_gpu_that_is_not_visible_is_left_for_the_worker_to_complain_of() -> None:
     assert only("cuda:2", {"CUDA_VISIBLE_DEVICES": "0,1"}) == ("cuda:2", {})
+
+
+def test_threads_on_the_cpu_wait_so_that_others_can_compute_too_unless_somebody_has_chosen() -> None:
+    assert only("cpu", {}) == ("cpu", {"GOMP_SPINCOUNT": "2000"})
+    assert only("cpu", {"OMP_WAIT_POLICY": "active"}) == ("cpu", {})
+    assert only("cpu", {"GOMP_SPINCOUNT": "7"}) == ("cpu", {})
 
 
 def test_one_worker_alone_takes_as_many_threads_as_its_libraries_choose() -> None:
