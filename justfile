@@ -39,7 +39,7 @@ docs: _tools
 
 # Takes the README's pictures of the playground anew, from the running stack: just pictures --url http://127.0.0.1:8000/
 pictures *ARGS: _tools
-    @exec uv run --no-sync python docs/pictures/take.py "$@"
+    @exec uv run --no-sync python -m tests.playground.pictures "$@"
 
 # Formats the code, and repairs what can be repaired.
 fmt: _tools

@@ -66,8 +66,13 @@ def running_stack(*arguments: str) -> Iterator[str]:
 @contextmanager
 def stats_of_worker(url: str) -> Iterator[Stats]:
     """What the only worker of the stack at `url` says of itself, whenever it is asked."""
-    with urlopen(f"{url.removesuffix('/v1')}/health", timeout=ANSWER_SECONDS) as response:
-        (worker,) = json.load(response)["workers"]
-    with grpc.insecure_channel(worker["address"]) as channel:
+    with grpc.insecure_channel(address_of_worker(url)) as channel:
         stub = TextGenerationServiceStub(channel)
         yield lambda: stub.GetStats(pb.GetStatsRequest(), timeout=ANSWER_SECONDS)
+
+
+def address_of_worker(url: str) -> str:
+    """That of the only worker of the stack at `url`."""
+    with urlopen(f"{url.removesuffix('/v1')}/health", timeout=ANSWER_SECONDS) as response:
+        (worker,) = json.load(response)["workers"]
+    return str(worker["address"])

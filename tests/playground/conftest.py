@@ -1,6 +1,5 @@
 """The playground in a real browser, before the real stack. Whatever a page complains of fails its test."""
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tests.playground.browsers import NONE, chromium
+
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_MILLISECONDS = 30_000
@@ -23,9 +23,9 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The distribution's; its own sandbox is nothing that root or a container could have."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
+    program = chromium()
     if program is None:
-        pytest.skip("there is no Chromium on this machine, so the playground is NOT tested; Debian's is `chromium`")
+        pytest.skip(f"the playground is NOT tested: {NONE}")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
         yield browser

@@ -16,6 +16,10 @@ def message_field(page: Page) -> Locator:
     return page.get_by_label("Message", exact=True).and_(page.locator("textarea:visible"))
 
 
+def model_field(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Model", exact=True)
+
+
 async def choose(page: Page, **settings: str | float) -> None:
     """Sets what is named as in a request; of two sides, of the first."""
     for name, value in settings.items():

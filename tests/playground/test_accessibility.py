@@ -4,7 +4,7 @@ from playwright.async_api import Page, expect
 
 from tests.playground.conftest import DESKTOP, PHONE, Open
 from tests.playground.faking import answer_with, canvas, chunk
-from tests.playground.talking import answer, ask, choose, message_field, over, sides, tiles
+from tests.playground.talking import answer, ask, choose, message_field, model_field, over, sides, tiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -18,7 +18,7 @@ async def assert_accessible(page: Page) -> None:
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 async def test_axe_finds_nothing_to_object_to(open_page: Open, scheme: str, viewport: dict[str, int]) -> None:
     page = await open_page(color_scheme=scheme, viewport=viewport)
-    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await expect(model_field(page)).to_have_value("tdi-demo")
     await assert_accessible(page)
     card = await ask(page, "What are you?")
     await over(card)

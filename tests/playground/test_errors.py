@@ -3,7 +3,7 @@ from playwright.async_api import Page, expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import CHAT, answer_with, canvas, chunk
-from tests.playground.talking import answer, ask, choose, message_field, over
+from tests.playground.talking import answer, ask, choose, message_field, model_field, over
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -88,5 +88,5 @@ async def test_a_server_that_has_no_model_yet_is_asked_again(open_page: Open, ur
     await page.route("**/v1/models", lambda route: route.fulfill(json={"data": []}), times=1)
     await page.goto(url.removesuffix("/v1"))
     await expect(page.get_by_role("alert")).to_contain_text("No worker has said yet which model it serves.")
-    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await expect(model_field(page)).to_have_value("tdi-demo")
     await expect(page.get_by_role("alert")).to_have_count(0)

@@ -4,14 +4,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.playground.conftest import Open
-from tests.playground.talking import answer, ask, message_field, over
-from tests.stack import ROOT
+from tests.playground.faking import CHAT
+from tests.playground.talking import answer, ask, message_field, model_field, over
+from tests.stack import ROOT, address_of_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,9 +21,7 @@ KEY = "sk-playground"
 @pytest.fixture(scope="module")
 def keyed(url: str) -> Iterator[str]:
     """Another router with keys, before the same worker."""
-    with urlopen(f"{url.removesuffix('/v1')}/health") as response:
-        (worker,) = json.load(response)["workers"]
-    command = [sys.executable, "-m", "router", "--port=0", f"--workers={worker['address']}"]
+    command = [sys.executable, "-m", "router", "--port=0", f"--workers={address_of_worker(url)}"]
     environment = {**os.environ, "TDI_ROUTER__API_KEYS": json.dumps({"alice": KEY})}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as router:
         assert router.stderr
@@ -32,21 +30,28 @@ def keyed(url: str) -> Iterator[str]:
         router.stderr.read()
 
 
+def key_field(page: Page) -> Locator:
+    return page.get_by_label("Key", exact=True)
+
+
+async def enter(page: Page, key: str) -> None:
+    await key_field(page).fill(key)
+    await key_field(page).press("Tab")
+
+
 async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed)
     await expect(page.get_by_role("alert")).to_contain_text("API key")
-    field = page.get_by_label("Key", exact=True)
+    field = key_field(page)
     await expect(field).to_be_focused()
     await message_field(page).fill("Spell river")
     await message_field(page).press("Enter")
     await expect(field).to_be_focused()
     await expect(message_field(page)).to_have_value("Spell river")
-    await field.fill("sk-another")
-    await field.press("Tab")
+    await enter(page, "sk-another")
     await expect(page.get_by_role("alert")).to_have_text("The server does not accept this API key.")
-    await field.fill(KEY)
-    await field.press("Tab")
-    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await enter(page, KEY)
+    await expect(model_field(page)).to_have_value("tdi-demo")
     await expect(page.get_by_role("alert")).to_have_count(0)
     card = await ask(page, "Spell river")
     await over(card)
@@ -62,25 +67,20 @@ async def test_what_is_no_key_is_told_and_another_is_asked_for_once_it_no_longer
     open_page: Open, keyed: str
 ) -> None:
     page = await open_page(keyed)
-    field = page.get_by_label("Key", exact=True)
-    await field.fill("“sk-playground”")
-    await field.press("Tab")
+    field = key_field(page)
+    await enter(page, "“sk-playground”")
     await expect(page.get_by_role("alert")).to_have_text("The API key has characters that no key has.")
-    await field.fill(KEY)
-    await field.press("Tab")
-    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
-    await page.route(
-        "**/v1/chat/completions", lambda route: route.fulfill(status=401, json={"error": {"message": "No."}})
-    )
+    await enter(page, KEY)
+    await expect(model_field(page)).to_have_value("tdi-demo")
+    await page.route(CHAT, lambda route: route.fulfill(status=401, json={"error": {"message": "No."}}))
     await ask(page, "Spell river")
     await expect(field).to_be_focused()
 
 
 async def test_a_key_is_not_copied_with_the_code(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed, permissions=["clipboard-read", "clipboard-write"])
-    await page.get_by_label("Key", exact=True).fill(KEY)
-    await page.get_by_label("Key", exact=True).press("Tab")
-    await expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("tdi-demo")
+    await enter(page, KEY)
+    await expect(model_field(page)).to_have_value("tdi-demo")
     card = await ask(page, "Spell river")
     for kind, variable in {"curl": "$TDI_API_KEY", "Python": 'os.environ["TDI_API_KEY"]'}.items():
         await card.get_by_role("button", name=f"Copy as {kind}").click()

@@ -5,7 +5,7 @@ from playwright.async_api import Page, Route, expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import MODELS, answer_with, chunk, offer_models
-from tests.playground.talking import ask, choose, message_field
+from tests.playground.talking import ask, choose, message_field, model_field
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -14,12 +14,8 @@ async def page_with(open_page: Open, url: str, models: dict[str, dict[str, Any]]
     page = await open_page("about:blank")
     await offer_models(page, models, longest)
     await page.goto(url.removesuffix("/v1"))
-    await expect(select(page)).to_have_value(next(iter(models)))
+    await expect(model_field(page)).to_have_value(next(iter(models)))
     return page
-
-
-def select(page: Page) -> Any:
-    return page.get_by_role("combobox", name="Model", exact=True)
 
 
 @pytest.mark.parametrize(
@@ -63,25 +59,25 @@ async def test_each_model_keeps_its_settings(open_page: Open, url: str) -> None:
     page = await page_with(open_page, url, {"one": {}, "two": {"temperature": 0.5}})
     bodies = await answer_with(page, chunk("yes"))
     await choose(page, seed=7)
-    await select(page).select_option("two")
+    await model_field(page).select_option("two")
     temperature = page.locator('#settings [name="temperature"]').first
     await expect(temperature).to_have_value("0.5")
     card = await ask(page, "Hello")
     await expect(card).to_contain_text("two · steps 32")
     assert bodies[0]["model"] == "two"
-    await select(page).select_option("one")
+    await model_field(page).select_option("one")
     await expect(page.locator('#settings [name="seed"]').first).to_have_value("7")
 
 
 async def test_a_model_that_comes_later_is_offered_and_the_chosen_one_stays(open_page: Open, url: str) -> None:
     page = await page_with(open_page, url, {"one": {}, "two": {}})
-    await select(page).select_option("two")
+    await model_field(page).select_option("two")
     await offer_models(page, {"new": {}, "one": {}, "two": {}})
     await message_field(page).focus()
     async with page.expect_response(MODELS):
-        await select(page).focus()
-    await expect(select(page).locator("option")).to_have_count(3)
-    await expect(select(page)).to_have_value("two")
+        await model_field(page).focus()
+    await expect(model_field(page).locator("option")).to_have_count(3)
+    await expect(model_field(page)).to_have_value("two")
 
 
 async def test_only_the_answer_to_the_newest_key_counts(open_page: Open, url: str) -> None:
@@ -99,7 +95,7 @@ async def test_only_the_answer_to_the_newest_key_counts(open_page: Open, url: st
         await page.get_by_label("Key", exact=True).press("Tab")
     old, new = waiting
     await new.continue_()
-    await expect(select(page)).to_have_value("tdi-demo")
+    await expect(model_field(page)).to_have_value("tdi-demo")
     async with page.expect_response(MODELS):
         await old.fulfill(status=401, json={"error": {"message": "wrong"}})
     await expect(page.get_by_role("alert")).to_have_count(0)

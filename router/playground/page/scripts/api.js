@@ -7,7 +7,7 @@ const NO_KEY = "The API key has characters that no key has.";
 const UNAUTHORIZED = 401;
 const CUT_OFF = "The connection broke off before the answer was whole.";
 
-/** What went wrong, in a sentence for people. `status` is HTTP's, or 0 if there was no answer. */
+/** What went wrong, in a sentence for people. `status` is HTTP's, given or sure to come; 0 if there is none. */
 export class ApiError extends Error {
   constructor(message, status = 0) {
     super(message);
@@ -15,7 +15,7 @@ export class ApiError extends Error {
   }
 
   get isAboutKey() {
-    return this.status === UNAUTHORIZED || this.message === NO_KEY;
+    return this.status === UNAUTHORIZED;
   }
 }
 
@@ -79,7 +79,7 @@ export class Api {
 
   #authorization() {
     if (!this.hasKey) return {};
-    if (!/^[!-~]+$/.test(this.#key())) throw new ApiError(NO_KEY);
+    if (!/^[!-~]+$/.test(this.#key())) throw new ApiError(NO_KEY, UNAUTHORIZED);
     return { Authorization: `Bearer ${this.#key()}` };
   }
 }

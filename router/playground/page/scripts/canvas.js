@@ -5,8 +5,8 @@ const MOVES = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -
 
 /**
  * The positions of a recording as tiles, block by block. One tile at a time can be reached by Tab, and the arrows go on
- * from there. `onpoint` is called with the position that is hovered or focused, and `details` is the id
- * of the element that tells about it then.
+ * from there. `onpoint` is called with the position that is pointed at or focused, and `details` is the id of the element
+ * that tells about it then.
  */
 export class Canvas {
   #recording;

@@ -1,6 +1,6 @@
 import { button, element, newId } from "./elements.js";
 import { serverSettings, settingsToServe, settingsToWatch } from "./settings.js";
-import { SettingsForm } from "./settings_form.js";
+import { SettingsForm, settingRow } from "./settings_form.js";
 
 // What tiles are coloured by, and what its scale goes from and to.
 const COLOURS = {
@@ -22,20 +22,20 @@ export class Panel {
   constructor(form) {
     this.#form = form;
     this.compare = element("input", { type: "checkbox", id: newId("compare"), onchange: () => this.#arrange() });
-    this.system = element("textarea", { rows: 2, id: newId("system") });
-    this.key = element("input", { type: "password", autocomplete: "off", id: newId("key") });
+    this.system = element("textarea", { rows: 2 });
+    this.key = element("input", { type: "password", autocomplete: "off" });
     this.keyRow = element(
       "details",
       { class: "key" },
       element("summary", {}, "API key"),
-      row("Key", this.key, "Kept by this tab alone, until it is closed or loaded again."),
+      settingRow("Key", this.key, "Kept by this tab alone, until it is closed or loaded again."),
     );
     form.addEventListener("submit", (event) => event.preventDefault());
     form.append(
       element("div", { class: "check" }, this.compare, element("label", { for: this.compare.id }, "Compare two settings")),
       this.#colours(),
       this.#groups,
-      row("System message", this.system, "Comes before the conversation."),
+      settingRow("System message", this.system, "Comes before the conversation."),
       this.keyRow,
     );
   }
@@ -58,9 +58,9 @@ export class Panel {
 
   /** Shows the settings for a model: those that it was left with, or such as suit it. */
   suit(model) {
-    const known = this.#formsByModel.get(model.id);
-    if (known && known === this.#forms) return;
-    this.#forms = known ?? formsFor(model);
+    const forms = this.#formsByModel.get(model.id) ?? formsFor(model);
+    if (forms === this.#forms) return;
+    this.#forms = forms;
     this.#formsByModel.set(model.id, this.#forms);
     const toDefaults = () => this.#forms.get("A").write(serverSettings(model));
     this.#groups.replaceChildren(
@@ -112,16 +112,4 @@ function formsFor(model) {
     ["A", new SettingsForm("A", settingsToWatch(model), model.max_model_len)],
     ["B", new SettingsForm("B", settingsToServe(model), model.max_model_len)],
   ]);
-}
-
-function row(label, input, hint) {
-  const id = `${input.id}-hint`;
-  input.setAttribute("aria-describedby", id);
-  return element(
-    "div",
-    { class: "setting" },
-    element("label", { for: input.id }, label),
-    input,
-    element("p", { class: "hint", id }, hint),
-  );
 }

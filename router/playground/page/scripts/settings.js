@@ -6,7 +6,6 @@ export const FIELDS = [
     hint: "How many masked tokens there are at the start. The answer may be shorter.",
     kind: "number",
     range: { min: 1, step: 1 },
-    usual: 128,
   },
   {
     name: "rule",

@@ -34,20 +34,12 @@ export class SettingsForm {
   }
 
   #add({ name, label, hint, kind, range, choices, optional }) {
-    const id = newId(name);
-    const described = { id, name, "aria-describedby": `${id}-hint` };
     const input =
       kind === "number"
-        ? element("input", { type: "number", inputmode: "decimal", required: !optional, ...range, ...described })
-        : element("select", described, ...Object.entries(choices).map(([value, text]) => element("option", { value }, text)));
-    const row = element(
-      "div",
-      { class: "setting" },
-      element("label", { for: id }, label),
-      name === "rule" ? "" : element("code", { "aria-hidden": "true" }, ` ${name}`),
-      input,
-      element("p", { class: "hint", id: `${id}-hint` }, hint),
-    );
+        ? element("input", { name, type: "number", inputmode: "decimal", required: !optional, ...range })
+        : element("select", { name }, ...Object.entries(choices).map(([value, text]) => element("option", { value }, text)));
+    const row = settingRow(label, input, hint);
+    if (name !== "rule") input.before(element("code", { "aria-hidden": "true" }, ` ${name}`));
     this.#inputs.set(name, input);
     this.#rows.set(name, row);
     this.element.append(row);
@@ -71,4 +63,18 @@ export class SettingsForm {
       if (input.validity.rangeOverflow) input.value = input.max;
     }
   }
+}
+
+/** A control with its label, and below it what it does. */
+export function settingRow(label, input, hint) {
+  input.id = newId("setting");
+  const id = `${input.id}-hint`;
+  input.setAttribute("aria-describedby", id);
+  return element(
+    "div",
+    { class: "setting" },
+    element("label", { for: input.id }, label),
+    input,
+    element("p", { class: "hint", id }, hint),
+  );
 }
