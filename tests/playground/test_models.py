@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import pytest
@@ -82,18 +83,14 @@ async def test_a_model_that_comes_later_is_offered_and_the_chosen_one_stays(open
 
 async def test_only_the_answer_to_the_newest_key_counts(open_page: Open, url: str) -> None:
     page = await open_page("about:blank")
-    waiting: list[Route] = []
-
-    async def hold(route: Route) -> None:
-        waiting.append(route)
-
-    await page.route(MODELS, hold)
+    waiting: asyncio.Queue[Route] = asyncio.Queue()
+    await page.route(MODELS, waiting.put)
     await page.goto(url.removesuffix("/v1"))
     await page.get_by_text("API key").click()
-    async with page.expect_request(MODELS):
-        await page.get_by_label("Key", exact=True).fill("sk-right")
-        await page.get_by_label("Key", exact=True).press("Tab")
-    old, new = waiting
+    old = await waiting.get()
+    await page.get_by_label("Key", exact=True).fill("sk-right")
+    await page.get_by_label("Key", exact=True).press("Tab")
+    new = await waiting.get()
     await new.continue_()
     await expect(model_field(page)).to_have_value("tdi-demo")
     async with page.expect_response(MODELS):
