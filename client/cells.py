@@ -9,6 +9,7 @@ from typing import Final
 from client.progress import Progress
 
 MASK: Final = "░"
+BEYOND: Final = "·"
 BOUNDARY: Final = "│"
 SPECIAL: Final = "◇"  # a token that is no text, like that of the end
 SPECIAL_NAME: Final = re.compile(r"|<\|[^|]*\|>|</?s>")  # as models name them; one may spell nothing
@@ -24,6 +25,7 @@ class Look(Enum):
     BOUNDARY = "boundary"
     COMMITTED = "committed"
     LATEST = "latest"  # committed by the last step
+    BEYOND = "beyond"  # behind the end of the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ def cells_of(progress: Progress, block_length: int | None) -> Iterator[Cell]:
     for position, token in enumerate(progress.tokens):
         if block_length and position and position % block_length == 0:
             yield Cell(BOUNDARY, Look.BOUNDARY)
-        if token is None:
+        if progress.length is not None and position >= progress.length:
+            yield Cell(BEYOND, Look.BEYOND, position=position)
+        elif token is None:
             yield Cell(MASK, Look.MASKED, position=position)
         else:
             look = Look.LATEST if position in progress.latest else Look.COMMITTED

@@ -22,6 +22,7 @@ class Canvas:
 class Chunk:
     text: str = ""
     canvas: Canvas | None = None
+    length: int | None = None  # of the whole answer in tokens, which a server tells in the end
 
 
 def read_chunk(event: str) -> Chunk:
@@ -31,8 +32,8 @@ def read_chunk(event: str) -> Chunk:
         if content.get("error"):
             raise RefusedError(error_message(content))
         text = "".join(_text(choice) for choice in content.get("choices") or ())
-        canvas = content.get("canvas")
-        return Chunk(text, canvas and _canvas(canvas))
+        canvas, usage = content.get("canvas"), content.get("usage")
+        return Chunk(text, canvas and _canvas(canvas), int(usage["completion_tokens"]) if usage else None)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RefusedError("the server sent an event that is none of an OpenAI-compatible server") from error
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Final
 
 from client.answers import Answers, View
 from client.arguments import Arguments, parse
@@ -12,6 +13,8 @@ from client.interrupts import Interrupts
 from client.modes import mode_of
 from client.printing import Printed, note, steers_a_cursor
 from client.server import ModelCard, Server
+
+WATCHED_FIELDS: Final = {"diffusing": True, "stream_options": {"include_usage": True}}
 
 
 def main(argv: Sequence[str], interrupts: Interrupts) -> int:
@@ -42,7 +45,7 @@ def _answers(arguments: Arguments, interrupts: Interrupts) -> Answers:
     fields = {"model": model, **arguments.options}
     if not watching:
         return Answers(server, fields, interrupts, Printed)
-    return Answers(server, {**fields, "diffusing": True}, interrupts, _watched(block_length))
+    return Answers(server, {**fields, **WATCHED_FIELDS}, interrupts, _watched(block_length))
 
 
 def _card(models: Sequence[ModelCard], wanted: str | None) -> ModelCard:

@@ -14,6 +14,7 @@ class Progress:
     now: float
     first_text: float | None = None  # when it came
     text: str = ""
+    length: int | None = None  # of the answer in tokens, once it is whole; what stands behind was not needed
     step: int = 0
     tokens: Sequence[str | None] = ()
     confidences: Mapping[int, float] = field(default_factory=dict)  # of what was committed, by position
@@ -24,6 +25,7 @@ class Progress:
             self,
             now=now,
             text=self.text + chunk.text,
+            length=self.length if chunk.length is None else chunk.length,
             first_text=now if chunk.text and self.first_text is None else self.first_text,
         )
         canvas = chunk.canvas
@@ -40,8 +42,9 @@ class Progress:
         )
 
     @property
-    def committed(self) -> int:
-        return sum(token is not None for token in self.tokens)
+    def written(self) -> int:
+        """Tokens of the answer; while it is being written, all that are committed."""
+        return sum(token is not None for token in self.tokens) if self.length is None else self.length
 
     @property
     def seconds(self) -> float:
@@ -50,11 +53,11 @@ class Progress:
 
 def figures(progress: Progress) -> str:
     """One line of them."""
-    parts = [f"step {progress.step}", f"{progress.committed} of {len(progress.tokens)} tokens"]
+    parts = [f"step {progress.step}", f"{progress.written} of {len(progress.tokens)} tokens"]
     if progress.step:
-        parts.append(f"{progress.committed / progress.step:.1f} per pass")
+        parts.append(f"{progress.written / progress.step:.1f} per pass")
     if progress.seconds > 0:
-        parts.append(f"{progress.committed / progress.seconds:.0f} tokens/s")
+        parts.append(f"{progress.written / progress.seconds:.0f} tokens/s")
     if progress.first_text is not None:
         parts.append(f"first text {progress.first_text - progress.began:.2f} s")
     return " · ".join(parts)

@@ -25,6 +25,7 @@ STYLES: Final = {
     Look.BOUNDARY: "bright_blue",
     Look.COMMITTED: "",
     Look.LATEST: "bold reverse",
+    Look.BEYOND: "bright_black",
 }
 
 
@@ -54,22 +55,29 @@ class Watched:
         )
 
     def __enter__(self) -> Self:
+        self._live.start(refresh=True)
         return self
 
     def add(self, chunk: Chunk) -> None:
         self._progress = self._progress.after(chunk, self._clock())
-        if chunk.canvas and not self._live.is_started:
-            self._live.start()
 
     def __exit__(self, *_: object) -> None:
+        self._live.transient = not self._progress.tokens  # that it waited need not stay
         self._live.stop()
         said = f"{self._prefix}{self._progress.text}"
         show(f"{said}\n" if said else "")
 
     def _frame(self) -> Group:
         """Of the terminal's size now, and never higher."""
+        if not self._progress.tokens:
+            return Group(waiting(self._clock() - self._progress.began))
         width, height = self._console.size
         return Group(*frame(self._progress, self._block_length, width, height, coloured=not self._console.no_color))
+
+
+def waiting(seconds: float) -> Text:
+    """Instead of a canvas, as long as there is none: the request may stand in a queue."""
+    return _cropped(Text(f"waiting for the first step · {seconds:.0f} s", "dim"))
 
 
 def frame(

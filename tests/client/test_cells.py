@@ -1,8 +1,9 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from client.cells import BOUNDARY, MASK, SPECIAL, Cell, Look, cells_of, focus_of, rows_of, visible, window
+from client.cells import BEYOND, BOUNDARY, MASK, SPECIAL, Cell, Look, cells_of, focus_of, rows_of, visible, window
 from client.progress import Progress
 
 
@@ -21,6 +22,16 @@ def test_each_token_is_a_cell_that_tells_how_it_came() -> None:
         Cell("a", Look.COMMITTED, 0.5, 0),
         Cell(MASK, Look.MASKED, None, 1),
         Cell("c", Look.LATEST, None, 2),
+    ]
+
+
+def test_what_stands_behind_the_end_of_an_answer_is_no_part_of_it() -> None:
+    whole = replace(progress("a", "b", "<|end|>", None, latest=[0, 2]), length=2)
+    assert [(cell.text, cell.look) for cell in cells_of(whole, None)] == [
+        ("a", Look.LATEST),
+        ("b", Look.COMMITTED),
+        (BEYOND, Look.BEYOND),
+        (BEYOND, Look.BEYOND),
     ]
 
 

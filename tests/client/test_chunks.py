@@ -22,6 +22,10 @@ def test_the_text_is_found_in_chats_and_completions(content: object, text: str) 
     assert read_chunk(json.dumps(content)) == Chunk(text)
 
 
+def test_the_length_of_the_answer_is_told_in_the_end() -> None:
+    assert read_chunk('{"choices": [], "usage": {"completion_tokens": 7}}') == Chunk(length=7)
+
+
 def test_a_canvas_tells_what_was_committed_with_which_confidence() -> None:
     committed = [{"position": 1, "logprob": math.log(0.25)}, {"position": 2, "logprob": -9999}]
     canvas = {"step": 3, "tokens": [None, "a", "b"], "committed": committed}
@@ -39,6 +43,7 @@ def test_a_canvas_tells_what_was_committed_with_which_confidence() -> None:
         "1",
         '{"choices": [1]}',
         '{"choices": {"a": 1}}',
+        '{"usage": {"completion_tokens": "x"}}',
         '{"canvas": {"step": 1}}',
         '{"canvas": {"step": "x", "tokens": [], "committed": []}}',
         '{"canvas": {"step": 1, "tokens": 5, "committed": []}}',

@@ -23,5 +23,10 @@ def test_the_figures_are_those_of_the_last_chunk() -> None:
     assert figures(progress) == "step 2 · 3 of 4 tokens · 1.5 per pass · 1 tokens/s · first text 2.00 s"
 
 
+def test_an_answer_that_is_whole_has_its_own_tokens_alone() -> None:
+    progress = Progress(0, 0).after(SECOND, 1).after(Chunk(length=2), 2).after(Chunk(), 4)
+    assert figures(progress) == "step 2 · 2 of 4 tokens · 1.0 per pass · 0 tokens/s · first text 1.00 s"
+
+
 def test_figures_that_are_not_known_yet_are_left_out() -> None:
     assert figures(Progress(0, 0)) == "step 0 · 0 of 0 tokens"

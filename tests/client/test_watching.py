@@ -1,6 +1,7 @@
 import io
 import re
 
+import pyte
 import pytest
 from rich.console import Console, Group
 
@@ -51,6 +52,14 @@ def test_without_colours_the_last_step_still_stands_out() -> None:
     assert "\x1b[1;7m[red]w" in frames
     assert not re.search(r"\x1b\[[\d;]*3\dm", frames)
     assert "confidence" not in frames
+
+
+def test_a_request_that_waits_says_so_and_leaves_nothing_behind() -> None:
+    screen, file, times = pyte.Screen(80, 24), io.StringIO(), iter([0.0, 0.0])
+    with Watched("", 8, Console(file=file, force_terminal=True), lambda: next(times, 7.0)):
+        assert "waiting for the first step · 7 s" in file.getvalue()
+    pyte.Stream(screen).feed(file.getvalue())
+    assert "".join(screen.display).strip() == ""
 
 
 def test_a_server_that_tells_of_no_canvas_has_its_text_shown(capsys: pytest.CaptureFixture[str]) -> None:
