@@ -9,6 +9,7 @@ NoAnswerError
 from typing import ClassVar, Final
 
 EXIT_INTERRUPTED: Final = 130  # by Ctrl-C, as shells say it
+EXIT_TERMINATED: Final = 143  # by SIGTERM
 
 
 class NoAnswerError(Exception):

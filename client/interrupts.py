@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from client.errors import EXIT_INTERRUPTED
+from client.errors import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 T = TypeVar("T")
 
@@ -35,9 +35,10 @@ class Interrupts:
 
     @classmethod
     def installed(cls) -> "Interrupts":
-        """Takes the signal over for good."""
+        """Takes the signal over for good, and SIGTERM, which must not leave a terminal without its cursor."""
         interrupts = cls()
         signal.signal(signal.SIGINT, lambda *_: interrupts.received())
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
         return interrupts
 
     def forget(self) -> None:

@@ -53,6 +53,9 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
+    def terminate(self) -> None:
+        self._process.terminate()
+
     async def until(self, condition: Callable[[], bool]) -> None:
         try:
             await eventually(condition, PATIENCE_SECONDS)

@@ -132,13 +132,24 @@ async def test_a_watched_canvas_denoises_in_place(start: Start, url: str, stats:
     await assert_cancelled_since(before, stats)
 
 
+async def test_sigterm_gives_the_cursor_back(start: Start, url: str, stats: Stats) -> None:
+    before = stats().cancelled_requests_total
+    terminal = start("--watch", *LONG, "Count to 7", url=url)
+    await terminal.shows(LEGEND_END)
+    terminal.terminate()
+    assert await terminal.end() == 143
+    assert terminal.received.rindex(SHOW_CURSOR) > terminal.received.rindex(HIDE_CURSOR)
+    await assert_cancelled_since(before, stats)
+
+
 async def test_a_watched_answer_stands_below_its_canvas_in_the_end(start: Start, url: str) -> None:
     terminal = start("--watch", "--max-tokens=64", "Count to 7", url=url)
     assert await terminal.end() == 0
     canvas, *_, figures, legend, answer = terminal.text.splitlines()
     assert canvas.startswith("1, 2, 3,")
     assert canvas.count("│") == 1  # between two of the blocks that are the model's default
-    assert "of 64 tokens" in figures
+    assert MASK not in canvas
+    assert "19 of 64 tokens" in figures
     assert "masked" in legend
     assert answer == "1, 2, 3, 4, 5, 6, 7"
 
