@@ -13,7 +13,7 @@ from tests.stack import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
 DEFAULT_URL = "http://127.0.0.1:3001/"
-SIZE = {"width": 1280, "height": 920}
+SIZE = {"width": 1280, "height": 1060}
 PATIENCE_MILLISECONDS = 30_000
 
 
