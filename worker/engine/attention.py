@@ -122,7 +122,7 @@ class AllAtOnce:
 
 
 def varlen_kernel(device: torch.device, dtype: torch.dtype) -> Kernel | None:
-    """The variable-length attention of torch, where this torch has it in the form needed and the device may run it."""
+    """The variable-length attention of torch, where this torch has it and the device may run it."""
     if device.type != "cuda" or dtype not in (torch.bfloat16, torch.float16):
         return None
     try:
@@ -131,9 +131,28 @@ def varlen_kernel(device: torch.device, dtype: torch.dtype) -> Kernel | None:
         return None
     known = inspect.signature(varlen_attn).parameters
     if not {"seqused_k", "enable_gqa"} <= set(known):
-        return None
+        return flash_attention
     # Keys that are split up would be summed in an order that depends on the longest slot of the batch.
     return partial(varlen_attn, num_splits=1) if "num_splits" in known else varlen_attn
+
+
+def flash_attention(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    *,
+    cu_seq_q: Tensor,
+    cu_seq_k: Tensor,
+    max_q: int,
+    max_k: int,
+    seqused_k: Tensor,
+    enable_gqa: bool,  # noqa: ARG001 - it sees by the shapes which heads share keys
+) -> Tensor:
+    """What `varlen_attn` calls in its turn; that of torch 2.11 does not hand on how much of each slot counts."""
+    attended: Tensor = torch.ops.aten._flash_attention_forward(  # noqa: SLF001
+        queries, keys, values, cu_seq_q, cu_seq_k, max_q, max_k, 0.0, False, False, seqused_k=seqused_k
+    )[0]
+    return attended
 
 
 def _int32(numbers: Sequence[int], device: torch.device) -> Tensor:

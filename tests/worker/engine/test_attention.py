@@ -1,8 +1,10 @@
+
 import pytest
 import torch
 from torch.nn import functional
+from torch.nn.attention import varlen
 
-from worker.engine.attention import RunByRun
+from worker.engine.attention import RunByRun, flash_attention, varlen_kernel
 from worker.engine.batch import Run
 from worker.engine.kv_cache import KeysAndValues
 from worker.models.llada import LladaConfig
@@ -41,3 +43,42 @@ def test_each_run_attends_to_its_own_slot_in_the_precision_of_its_dtype(dtype: t
         error = (attended[run.start : run.end].double() - expected).abs().max()
         assert error < (1e-5 if dtype is torch.float32 else 2e-2)
     assert torch.equal(arena.keys[0, :, places], keys.transpose(0, 1))
+
+
+CUDA = torch.device("cuda")
+
+
+def test_the_kernel_is_the_one_that_this_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        varlen, "varlen_attn", lambda *, seqused_k, enable_gqa, num_splits: (seqused_k, enable_gqa, num_splits)
+    )
+    kernel = varlen_kernel(CUDA, torch.bfloat16)
+    assert kernel is not None
+    assert kernel(seqused_k=None, enable_gqa=True) == (None, True, 1)
+    monkeypatch.setattr(varlen, "varlen_attn", lambda *, cu_seq_k: cu_seq_k)
+    assert varlen_kernel(CUDA, torch.float16) is flash_attention
+    monkeypatch.delattr(varlen, "varlen_attn")
+    assert varlen_kernel(CUDA, torch.float16) is None
+
+
+def test_there_is_no_kernel_for_cpus_and_for_float32() -> None:
+    assert varlen_kernel(torch.device("cpu"), torch.bfloat16) is None
+    assert varlen_kernel(CUDA, torch.float32) is None
+
+
+def test_torch_takes_what_the_older_kernel_hands_on() -> None:
+    """Only its shapes: there is no such kernel for a CPU."""
+    queries, keys, values = (torch.empty(*shape, 16, device="meta") for shape in ((40, 4), (60, 2), (60, 2)))
+    firsts, lengths = (torch.empty(size, dtype=torch.int32, device="meta") for size in (4, 3))
+    attended = flash_attention(
+        queries,
+        keys,
+        values,
+        cu_seq_q=firsts,
+        cu_seq_k=firsts,
+        max_q=34,
+        max_k=48,
+        seqused_k=lengths,
+        enable_gqa=True,
+    )
+    assert attended.shape == queries.shape
