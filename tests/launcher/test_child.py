@@ -59,8 +59,9 @@ async def test_much_on_one_pipe_does_not_block_the_other(console: Recorder) -> N
 
 
 async def test_a_progress_bar_is_a_sign_of_life(console: Recorder) -> None:
-    child = await start(console, "print('50 %', end='')")
+    child = await start(console, "print('50 %', end=input())")
     born_at = child.heard()
+    child.tell("")
     await child.ended()
     assert child.heard() > born_at
 
