@@ -104,5 +104,8 @@ _runtime: (_install "--extra" "worker")
 _tools: (_install "--extra" "worker" "--group" "dev")
 
 _install *WHAT:
-    @echo "Checking the installation; the first time, this downloads PyTorch …" >&2
+    @uv sync --quiet --check --inexact "$@" 2> /dev/null || "{{just_executable()}}" _install_now "$@"
+
+_install_now *WHAT:
+    @echo "Installing what is missing; the first time, this downloads PyTorch …" >&2
     @uv sync --inexact "$@"
