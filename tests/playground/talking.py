@@ -21,13 +21,18 @@ def model_field(page: Page) -> Locator:
 
 
 async def choose(page: Page, **settings: str | float) -> None:
-    """Sets what is named as in a request; of two sides, of the first."""
+    """Sets what is named; of two sides, of the first."""
     for name, value in settings.items():
-        field = page.locator(f'#settings [name="{name}"]').first
+        field = setting(page, name)
         if await field.evaluate("field => field.tagName") == "SELECT":
             await field.select_option(str(value))
         else:
             await field.fill(str(value))
+
+
+def setting(page: Page, name: str) -> Locator:
+    """Its field, named as in a request; of two sides, that of the first."""
+    return page.locator(f'#settings [name="{name}"]').first
 
 
 def sides(page: Page) -> tuple[Locator, Locator]:

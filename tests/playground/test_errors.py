@@ -3,7 +3,7 @@ from playwright.async_api import Page, expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import CHAT, answer_with, canvas, chunk
-from tests.playground.talking import answer, ask, choose, message_field, model_field, over
+from tests.playground.talking import answer, ask, choose, message_field, model_field, over, setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,7 +24,7 @@ async def test_a_setting_that_is_out_of_range_is_pointed_out_before_anything_is_
     await choose(page, temperature=3)
     await ask(page, "Spell river")
     await expect(page.locator(".turn")).to_have_count(0)
-    field = page.locator('#settings [name="temperature"]').first
+    field = setting(page, "temperature")
     await expect(field).to_be_focused()
     assert await field.evaluate("field => field.validationMessage")
     await choose(page, temperature=0)

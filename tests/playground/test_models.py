@@ -6,7 +6,7 @@ from playwright.async_api import Page, Route, expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import MODELS, answer_with, chunk, offer_models
-from tests.playground.talking import ask, choose, message_field, model_field
+from tests.playground.talking import ask, choose, message_field, model_field, over, setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,30 +20,59 @@ async def page_with(open_page: Open, url: str, models: dict[str, dict[str, Any]]
 
 
 @pytest.mark.parametrize(
-    "defaults",
+    ("defaults", "sent"),
     [
-        {"cfg_scale": 0.25, "temperature": 0.33, "threshold": 0.925},
-        {"cfg_scale": 12.0, "threshold": None, "factor": 40.0},
-        {"threshold": None, "steps": 4096},
-        {"max_tokens": 4096, "block_length": 2048},
-        {"threshold": 0.9, "steps": 16},
-        dict.fromkeys(("block_length", "threshold", "kv_cache", "remasking", "cfg_scale", "temperature")),
+        ({"cfg_scale": 0.25, "temperature": 0.33, "threshold": 0.925}, {}),
+        ({"cfg_scale": 12.0, "threshold": None, "factor": 40.0}, {}),
+        ({"threshold": None, "steps": 4096}, {"steps": 128}),
+        ({"max_tokens": 4096, "block_length": 2048}, {"max_tokens": 1024, "block_length": 1024}),
+        ({"threshold": 0.9, "steps": 16}, {"steps": None}),
+        (
+            {"block_length": None, "threshold": None, "kv_cache": None, "temperature": None},
+            {"block_length": 32, "steps": 128, "kv_cache": "dual", "temperature": 0},
+        ),
     ],
 )
-async def test_whatever_a_model_does_by_default_can_be_sent_and_is_left_out(
-    open_page: Open, url: str, defaults: dict[str, Any]
+async def test_whatever_a_model_does_by_default_can_be_sent(
+    open_page: Open, url: str, defaults: dict[str, Any], sent: dict[str, Any]
 ) -> None:
+    """`sent` is what differs from the defaults."""
     page = await page_with(open_page, url, {"other": defaults})
     bodies = await answer_with(page, chunk("yes"))
     await page.get_by_role("button", name="Use the server's defaults").click()
     await page.get_by_label("Compare two settings").check()
     await ask(page, "Hello")
     await expect(page.locator('.run[data-state="done"]')).to_have_count(2)
-    asked = {"model", "messages", "stream", "stream_options", "diffusing", "logprobs", "top_logprobs"}
-    chosen = {name: value for name, value in bodies[0].items() if name not in asked}
-    assert all(value not in ("", None) for value in chosen.values())
-    known = {name for name in defaults if defaults[name] is not None}
-    assert not chosen.keys() & known or max(defaults.get("max_tokens", 0), defaults.get("steps") or 0) > 1024
+    expected = {**defaults, **sent}
+    assert {name: bodies[0].get(name) for name in expected} == expected
+    assert None not in bodies[0].values()
+
+
+async def test_defaults_that_change_change_nothing_until_they_are_asked_for(open_page: Open, url: str) -> None:
+    page = await page_with(open_page, url, {"one": {"threshold": 0.9}})
+    bodies = await answer_with(page, chunk("yes"))
+    to_defaults, threshold = page.get_by_role("button", name="Use the server's defaults"), setting(page, "threshold")
+    await to_defaults.click()
+    await offer_models(page, {"one": {"threshold": 0.5}}, longest=48)
+    await over(await ask(page, "Hello"))
+    assert bodies[0]["threshold"] == 0.9
+    async with page.expect_response(MODELS):
+        await model_field(page).focus()
+    await expect(setting(page, "max_tokens")).to_have_attribute("max", "48")
+    await expect(threshold).to_have_value("0.9")
+    await to_defaults.click()
+    await expect(threshold).to_have_value("0.5")
+
+
+async def test_each_side_can_take_the_server_s_defaults(open_page: Open, url: str) -> None:
+    page = await page_with(open_page, url, {"one": {"temperature": 0.5}})
+    await page.get_by_label("Compare two settings").check()
+    temperatures = page.locator('#settings [name="temperature"]')
+    for side in (0, 1):
+        await temperatures.nth(side).fill("0.1")
+    await page.get_by_role("group", name="B", exact=True).get_by_role("button").click()
+    await expect(temperatures.first).to_have_value("0.1")
+    await expect(temperatures.last).to_have_value("0.5")
 
 
 async def test_a_canvas_is_not_longer_than_the_model_holds(open_page: Open, url: str) -> None:
@@ -61,13 +90,13 @@ async def test_each_model_keeps_its_settings(open_page: Open, url: str) -> None:
     bodies = await answer_with(page, chunk("yes"))
     await choose(page, seed=7)
     await model_field(page).select_option("two")
-    temperature = page.locator('#settings [name="temperature"]').first
+    temperature = setting(page, "temperature")
     await expect(temperature).to_have_value("0.5")
     card = await ask(page, "Hello")
     await expect(card).to_contain_text("two · steps 32")
     assert bodies[0]["model"] == "two"
     await model_field(page).select_option("one")
-    await expect(page.locator('#settings [name="seed"]').first).to_have_value("7")
+    await expect(setting(page, "seed")).to_have_value("7")
 
 
 async def test_a_model_that_comes_later_is_offered_and_the_chosen_one_stays(open_page: Open, url: str) -> None:
@@ -102,4 +131,4 @@ async def test_a_shorter_canvas_takes_steps_and_blocks_along(page: Page) -> None
     await choose(page, max_tokens=16)
     await page.keyboard.press("Tab")
     for name in ("steps", "block_length"):
-        await expect(page.locator(f'#settings [name="{name}"]').first).to_have_value("16")
+        await expect(setting(page, name)).to_have_value("16")

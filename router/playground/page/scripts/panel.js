@@ -14,17 +14,20 @@ const LEGEND =
 /** All that can be set beside what is asked. */
 export class Panel {
   #form;
-  #forms = new Map();
+  #model; // that is chosen
+  #forms = new Map(); // its own, by side
   #formsByModel = new Map();
   #groups = element("div", { class: "groups" });
+  #compare;
+  #keyRow;
 
   /** `form` is where it is shown. */
   constructor(form) {
     this.#form = form;
-    this.compare = element("input", { type: "checkbox", id: newId("compare"), onchange: () => this.#arrange() });
+    this.#compare = element("input", { type: "checkbox", id: newId("compare"), onchange: () => this.#arrange() });
     this.system = element("textarea", { rows: 2 });
     this.key = element("input", { type: "password", autocomplete: "off" });
-    this.keyRow = element(
+    this.#keyRow = element(
       "details",
       { class: "key" },
       element("summary", {}, "API key"),
@@ -32,22 +35,22 @@ export class Panel {
     );
     form.addEventListener("submit", (event) => event.preventDefault());
     form.append(
-      element("div", { class: "check" }, this.compare, element("label", { for: this.compare.id }, "Compare two settings")),
+      element("div", { class: "check" }, this.#compare, element("label", { for: this.#compare.id }, "Compare two settings")),
       this.#colours(),
       this.#groups,
       settingRow("System message", this.system, "Comes before the conversation."),
-      this.keyRow,
+      this.#keyRow,
     );
   }
 
   /** The sides that are asked, with their settings. */
   get sides() {
-    const shown = [...this.#forms].filter(([side]) => side === "A" || this.compare.checked);
+    const shown = [...this.#forms].filter(([side]) => side === "A" || this.#compare.checked);
     return shown.map(([side, form]) => [side, form.read()]);
   }
 
   set isComparing(isComparing) {
-    this.compare.checked = isComparing;
+    this.#compare.checked = isComparing;
     this.#arrange();
   }
 
@@ -58,29 +61,35 @@ export class Panel {
 
   /** Shows the settings for a model: those that it was left with, or such as suit it. */
   suit(model) {
-    const forms = this.#formsByModel.get(model.id) ?? formsFor(model);
+    this.#model = model;
+    const forms = this.#formsByModel.get(model.id) ?? this.#formsFor(model);
+    for (const form of forms.values()) form.longest = model.max_model_len;
     if (forms === this.#forms) return;
     this.#forms = forms;
-    this.#formsByModel.set(model.id, this.#forms);
-    const toDefaults = () => this.#forms.get("A").write(serverSettings(model));
-    this.#groups.replaceChildren(
-      button("Use the server's defaults", toDefaults, { class: "defaults" }),
-      ...[...this.#forms.values()].map((form) => form.element),
-    );
+    this.#formsByModel.set(model.id, forms);
+    this.#groups.replaceChildren(...[...forms.values()].map((form) => form.element));
     this.#arrange();
   }
 
   /** Asks for a key, as the server does. */
   askForKey() {
-    this.keyRow.open = true;
+    this.#keyRow.open = true;
     setTimeout(() => this.key.focus()); // not while the focus is still on its way to somewhere else
+  }
+
+  #formsFor(model) {
+    const defaults = () => serverSettings(this.#model); // as they are by then
+    return new Map([
+      ["A", new SettingsForm("A", settingsToWatch(model), defaults)],
+      ["B", new SettingsForm("B", settingsToServe(model), defaults)],
+    ]);
   }
 
   #arrange() {
     const second = this.#forms.get("B")?.element;
     if (!second) return;
-    second.hidden = second.disabled = !this.compare.checked;
-    this.#groups.classList.toggle("compared", this.compare.checked);
+    second.hidden = second.disabled = !this.#compare.checked;
+    this.#groups.classList.toggle("compared", this.#compare.checked);
   }
 
   #colours() {
@@ -105,11 +114,4 @@ export class Panel {
       element("p", { class: "hint" }, LEGEND),
     );
   }
-}
-
-function formsFor(model) {
-  return new Map([
-    ["A", new SettingsForm("A", settingsToWatch(model), model.max_model_len)],
-    ["B", new SettingsForm("B", settingsToServe(model), model.max_model_len)],
-  ]);
 }

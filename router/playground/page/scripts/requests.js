@@ -1,22 +1,32 @@
-import { optionsOf, summaryOf, withLength } from "./settings.js";
+import { optionsOf, ownOptionsOf, summaryOf, withLength } from "./settings.js";
 
 const ALTERNATIVES = 5;
 const STREAMED = { stream: true, stream_options: { include_usage: true }, diffusing: true };
 
 /** What one answer is asked with: the path, how to come by the body, and what its canvas is going to look like. */
 class Request {
+  #settings;
+
   constructor(path, model, settings) {
     this.path = path;
     this.summary = `${model.id} · ${summaryOf(settings)}`;
     this.length = settings.max_tokens;
     this.blockLength = settings.block_length;
-    this.options = { model: model.id, ...optionsOf(settings, model.defaults) };
+    this.options = { model: model.id, ...ownOptionsOf(settings, model.defaults) };
+    this.#settings = settings;
+  }
+
+  /** As the page sends it: every setting is told, since the server's defaults may have become others. */
+  async body(api, signal) {
+    return { ...(await this.plainBody(api, signal)), ...optionsOf(this.#settings), ...STREAMED, ...this.logprobs };
   }
 }
 
 /** The next message of a conversation. */
 export class ChatRequest extends Request {
   #messages;
+
+  logprobs = { logprobs: true, top_logprobs: ALTERNATIVES };
 
   constructor(model, settings, messages) {
     super("v1/chat/completions", model, settings);
@@ -27,10 +37,6 @@ export class ChatRequest extends Request {
   async plainBody() {
     return { ...this.options, messages: this.#messages };
   }
-
-  async body() {
-    return { ...(await this.plainBody()), ...STREAMED, logprobs: true, top_logprobs: ALTERNATIVES };
-  }
 }
 
 /** What stands between two texts, be it within an answer. */
@@ -38,6 +44,8 @@ export class FillRequest extends Request {
   #messages;
   #before;
   #after;
+
+  logprobs = { logprobs: ALTERNATIVES };
 
   /** `messages` is what the answer is to; none, if the texts stand for themselves. */
   constructor(model, settings, messages, { before, after, gap }) {
@@ -50,10 +58,6 @@ export class FillRequest extends Request {
   async plainBody(api, signal) {
     const body = { ...this.options, prompt: await this.#prompt(api, signal) };
     return this.#after ? { ...body, suffix: this.#after } : body;
-  }
-
-  async body(api, signal) {
-    return { ...(await this.plainBody(api, signal)), ...STREAMED, logprobs: ALTERNATIVES };
   }
 
   /** The answer begins behind the chat template, of which only the server knows the tokens. */

@@ -130,16 +130,21 @@ export function withLength(settings, length) {
   return { ...settings, max_tokens: length, steps, block_length: Math.min(settings.block_length, length) };
 }
 
-/** The fields of a request; those that the server would take by itself are left out. */
-export function optionsOf(settings, defaults) {
-  const taken = { ...defaults, steps: stepsOf(settings, defaults) };
+/** The fields of a request. */
+export function optionsOf(settings) {
   const options = {};
   for (const { name, rule } of FIELDS) {
-    if (name === "rule" || (rule && name !== settings.rule)) continue;
-    const isTaken = settings[name] === taken[name] && (!rule || name === ruleOf(defaults));
-    if (settings[name] !== null && !isTaken) options[name] = settings[name];
+    const isMeant = rule ? name === settings.rule : name !== "rule";
+    if (isMeant && settings[name] !== null) options[name] = settings[name];
   }
   return options;
+}
+
+/** Those fields that the server would not take by itself. */
+export function ownOptionsOf(settings, defaults) {
+  const taken = optionsOf({ ...defaults, steps: stepsOf(settings, defaults), rule: ruleOf(defaults) });
+  const options = Object.entries(optionsOf(settings));
+  return Object.fromEntries(options.filter(([name, value]) => value !== taken[name]));
 }
 
 /** A few words that tell two choices of settings apart. */

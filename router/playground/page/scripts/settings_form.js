@@ -1,4 +1,4 @@
-import { element, newId } from "./elements.js";
+import { button, element, newId } from "./elements.js";
 import { FIELDS } from "./settings.js";
 
 const NO_LONGER = ["block_length", "steps"]; // than the canvas
@@ -8,14 +8,19 @@ export class SettingsForm {
   #inputs = new Map();
   #rows = new Map();
 
-  /** `longest` is how many tokens the model holds. */
-  constructor(title, settings, longest) {
-    this.element = element("fieldset", { class: "settings" }, element("legend", {}, title));
+  /** It begins with `settings`, and `defaults` gives those of the server. */
+  constructor(title, settings, defaults) {
+    const toDefaults = button("Use the server's defaults", () => this.write(defaults()));
+    this.element = element("fieldset", { class: "settings" }, element("legend", {}, title), toDefaults);
     for (const field of FIELDS) this.#add(field);
-    this.#inputs.get("max_tokens").max = longest;
     this.write(settings);
     this.element.addEventListener("input", () => this.#adapt());
     this.element.addEventListener("change", () => this.#shorten());
+  }
+
+  /** How many tokens the model holds. */
+  set longest(tokens) {
+    this.#inputs.get("max_tokens").max = tokens;
   }
 
   /** Numbers as numbers; null for what is left empty. */
