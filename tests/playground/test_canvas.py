@@ -1,9 +1,11 @@
 import re
+from math import log
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.playground.conftest import Open
+from tests.playground.faking import answer_with, canvas, chunk
 from tests.playground.talking import answer, ask, choose, over, tiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -76,6 +78,35 @@ async def test_a_tile_tells_its_probability_its_alternatives_and_its_pass(page: 
     await expect(inspector).to_contain_text("Position 64 was never filled in")
     await card.get_by_role("slider").press("Home")
     await expect(inspector).to_contain_text("Position 64 is masked")
+
+
+async def test_alternatives_that_are_spelled_alike_are_told_apart(page: Page) -> None:
+    half, other_half = (
+        {"token": "�", "logprob": log(share), "bytes": [byte]} for share, byte in ((0.4, 159), (0.5, 226))
+    )
+    committed = {**half, "position": 0, "top_logprobs": [other_half, half]}
+    await answer_with(page, chunk(canvas={"step": 1, "tokens": ["�"], "committed": [committed]}))
+    card = await ask(page, "Hello")
+    await over(card)
+    await tiles(card).first.hover()
+    await expect(card.locator(".inspector .chosen .share")).to_have_text("40 %")
+    await expect(card.locator(".inspector .share")).to_have_text(["40 %", "50 %"])
+
+
+async def test_a_token_that_spells_nothing_is_told_of_all_the_same(page: Page) -> None:
+    await answer_with(page, chunk(canvas=canvas(1, [""], 0, probability=0.5)))
+    card = await ask(page, "Hello")
+    await over(card)
+    await card.get_by_role("button", name="Position 1: ◇, 50 % sure, pass 1").hover()
+    await expect(card.locator(".inspector .token")).to_have_text("◇")
+
+
+async def test_shortcuts_of_the_browser_are_left_to_it(page: Page) -> None:
+    card = await asked(page)
+    await tiles(card).nth(3).focus()
+    for shortcut in ("Alt+ArrowLeft", "Control+End", "Meta+ArrowRight"):
+        await page.keyboard.press(shortcut)
+    await expect(tiles(card).nth(3)).to_be_focused()
 
 
 async def test_tiles_are_reached_and_told_by_the_keyboard(page: Page) -> None:

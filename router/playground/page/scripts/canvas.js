@@ -74,7 +74,7 @@ export class Canvas {
   }
 
   #move(event) {
-    if (!(event.key in MOVES)) return;
+    if (!(event.key in MOVES) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const position = Math.min(Math.max(this.#current + MOVES[event.key], 0), this.#tiles.length - 1);
     this.#tiles[position].focus();

@@ -34,11 +34,9 @@ export class Inspector {
 }
 
 function details(where, tile) {
-  const own = tile.alternatives.findIndex(({ token }) => token === tile.token);
-  const others = tile.alternatives.filter((_, number) => number !== own);
   return [
     element("p", {}, `${where}, committed in pass ${tile.step}`),
-    element("ol", { class: "likely" }, likely(tile, "chosen"), ...others.map((other) => likely(other))),
+    element("ol", { class: "likely" }, likely(tile, "chosen"), ...tile.others.map((other) => likely(other))),
   ];
 }
 

@@ -7,6 +7,8 @@ export class Recording {
   #texts = [""]; // what could be read of the answer, by frame
   #steps = [0];
 
+  committed = 0; // tokens
+
   /** `length` is how many positions the canvas is going to have, as long as the server has not said it. */
   constructor(length, blockLength) {
     this.length = length;
@@ -19,10 +21,6 @@ export class Recording {
 
   get text() {
     return this.#texts.at(-1);
-  }
-
-  get committed() {
-    return this.#tiles.reduce((sum) => sum + 1, 0); // holes are not visited
   }
 
   /** Takes in an event: the text that it adds and, where it tells of a pass, its canvas. */
@@ -51,13 +49,22 @@ export class Recording {
     return tile && tile.frame <= frame ? tile : undefined;
   }
 
-  #commit({ position, token, logprob, top_logprobs: alternatives }) {
+  #commit({ position, top_logprobs: alternatives, ...chosen }) {
+    this.committed += 1;
     this.#tiles[position] = {
-      token,
+      ...likely(chosen),
       frame: this.lastFrame,
       step: this.stepOf(this.lastFrame),
-      probability: Math.exp(logprob),
-      alternatives: alternatives.map((one) => ({ token: one.token, probability: Math.exp(one.logprob) })),
+      others: alternatives.filter((one) => !isSame(one, chosen)).map(likely),
     };
   }
+}
+
+function likely({ token, logprob }) {
+  return { token, probability: Math.exp(logprob) };
+}
+
+/** Tokens that are parts of a character are all spelled alike; their bytes tell them apart. */
+function isSame(one, other) {
+  return one.token === other.token && String(one.bytes) === String(other.bytes);
 }

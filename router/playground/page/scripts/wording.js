@@ -1,13 +1,15 @@
-const SPECIAL = /^(<\|[^|]*\|>|<\/?s>|)$/; // as models name them; one may spell nothing
+const SPECIAL = /^(<\|[^|]*\|>|<\/?s>)$/; // as models name them
+const NO_TEXT = "◇";
 const STAND_INS = { "\n": "↵", "\t": "⇥", "\r": "␍", " ": "␣" };
 
 /** A token as it fits on a tile: what is no text but a sign of the model's own has a short stand-in. */
 export function brief(token) {
-  return SPECIAL.test(token) ? "◇" : visible(token);
+  return SPECIAL.test(token) ? NO_TEXT : visible(token);
 }
 
-/** A token that people can see: blanks at its ends, line breaks and other control characters have stand-ins. */
+/** A token that people can see, be it nothing: blanks at its ends, line breaks and other controls have stand-ins. */
 export function visible(token) {
+  if (!token) return NO_TEXT;
   return token
     .replace(/^ | $/g, (blank) => STAND_INS[blank])
     .replace(/[\u0000-\u001f\u007f-\u009f]/g, (control) => STAND_INS[control] ?? "�");
@@ -19,11 +21,11 @@ export function percent(probability) {
   return hundredths > 0 && hundredths < 0.1 ? "< 0.1 %" : `${Number(hundredths.toPrecision(3))} %`;
 }
 
-export function seconds(duration) {
-  return duration < 1 ? `${Math.round(duration * 1000)} ms` : `${duration.toFixed(1)} s`;
+export function duration(seconds) {
+  return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
 }
 
-export function number(value) {
+export function rounded(value) {
   return value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(2)));
 }
 
