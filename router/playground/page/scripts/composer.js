@@ -14,28 +14,29 @@ export class Composer {
   #gap = labelled("Tokens in between", element("input", GAP));
   #modes = new Map();
   #onsend;
+  #chat = element("div", { class: "fields" }, this.#message.element);
+  #fill;
+  #send = element("button", { type: "submit", class: "primary" }, "Send");
+  #stop;
 
   /** `onsend` is called with what was asked, and says whether it could be sent; the others are called with nothing. */
   constructor({ onsend, onstop, onclear }) {
-    this.send = element("button", { type: "submit", class: "primary" }, "Send");
     // The second click of a double click on Send would stop what the first one began.
-    this.stop = button("Stop", ({ detail }) => detail > 1 || onstop(), { class: "primary", hidden: true });
-    this.clear = button("New conversation", onclear);
-    this.chat = element("div", { class: "fields" }, this.#message.element);
+    this.#stop = button("Stop", ({ detail }) => detail > 1 || onstop(), { class: "primary", hidden: true });
     const around = [this.#asked, this.#before, this.#after, this.#gap].map((field) => field.element);
-    this.fill = element("div", { class: "fields fill" }, ...around);
+    this.#fill = element("div", { class: "fields fill" }, ...around);
     this.element = element(
       "form",
       { class: "composer", onkeydown: (event) => this.#key(event) },
       this.#modeChoice(),
-      this.chat,
-      this.fill,
-      element("div", { class: "actions" }, this.send, this.stop, this.clear),
+      this.#chat,
+      this.#fill,
+      element("div", { class: "actions" }, this.#send, this.#stop, button("New conversation", onclear)),
     );
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       const asked = this.mode === "chat" ? chat(this.#message.input.value) : this.#readGap();
-      if (asked && !this.send.hidden && onsend(asked) && asked.isChat) this.#message.input.value = "";
+      if (asked && !this.#send.hidden && onsend(asked) && asked.isChat) this.#message.input.value = "";
     });
     this.#onsend = onsend;
     this.mode = "chat";
@@ -52,15 +53,15 @@ export class Composer {
 
   set mode(mode) {
     this.#modes.get(mode).checked = true;
-    this.chat.hidden = mode !== "chat";
-    this.fill.hidden = mode === "chat";
+    this.#chat.hidden = mode !== "chat";
+    this.#fill.hidden = mode === "chat";
     this.#gap.input.disabled = mode === "chat";
   }
 
   /** Sends what an example says; a message that somebody has begun to write stays. */
   example({ message, before, after, gap }) {
     this.mode = gap ? "fill" : "chat";
-    this.send.focus(UNMOVED);
+    this.#send.focus(UNMOVED);
     if (!gap) {
       this.#onsend(chat(message));
       return;
@@ -77,7 +78,7 @@ export class Composer {
 
   /** Send while nothing runs, Stop while something does; whichever comes has the focus that the other one had. */
   set isRunning(isRunning) {
-    const [goes, comes] = isRunning ? [this.send, this.stop] : [this.stop, this.send];
+    const [goes, comes] = isRunning ? [this.#send, this.#stop] : [this.#stop, this.#send];
     const hadFocus = document.activeElement === goes;
     goes.hidden = true;
     comes.hidden = false;

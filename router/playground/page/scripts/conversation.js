@@ -39,6 +39,7 @@ export class Conversation {
   clear() {
     this.stop();
     this.#turns = [];
+    this.#count = 0;
     this.#element.replaceChildren();
   }
 }

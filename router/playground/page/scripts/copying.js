@@ -8,13 +8,13 @@ const KINDS = { curl: asCurl, Python: asPython };
 export class Copying {
   #request;
   #api;
+  #said = element("span", { class: "faint", role: "status" });
 
   constructor(request, api) {
     this.#request = request;
     this.#api = api;
-    this.said = element("span", { class: "faint", role: "status" });
     const buttons = Object.keys(KINDS).map((kind) => button(`Copy as ${kind}`, () => this.#copy(kind)));
-    this.element = element("div", { class: "copying" }, ...buttons, this.said);
+    this.element = element("div", { class: "copying" }, ...buttons, this.#said);
   }
 
   async #copy(kind) {
@@ -29,7 +29,7 @@ export class Copying {
   }
 
   #say(sentence) {
-    this.said.textContent = sentence;
+    this.#said.textContent = sentence;
   }
 }
 

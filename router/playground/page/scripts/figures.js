@@ -1,13 +1,13 @@
 import { element } from "./elements.js";
-import { number, seconds } from "./wording.js";
+import { duration, rounded } from "./wording.js";
 
 const NONE = "–";
 const FIGURES = {
-  "tokens per second": ({ tokens, seconds: duration }) => (tokens ? number(tokens / duration) : NONE),
+  "tokens per second": ({ tokens, seconds }) => (tokens ? rounded(tokens / seconds) : NONE),
   "forward passes": ({ forwardPasses }) => String(forwardPasses),
-  "tokens per pass": ({ tokens, forwardPasses }) => (forwardPasses ? number(tokens / forwardPasses) : NONE),
-  "to first text": ({ secondsToText }) => (secondsToText === null ? NONE : seconds(secondsToText)),
-  "total time": ({ seconds: duration }) => seconds(duration),
+  "tokens per pass": ({ tokens, forwardPasses }) => (forwardPasses ? rounded(tokens / forwardPasses) : NONE),
+  "to first text": ({ secondsToText }) => (secondsToText === null ? NONE : duration(secondsToText)),
+  "total time": ({ seconds }) => duration(seconds),
 };
 
 /** What a run costs, while it runs and after. */

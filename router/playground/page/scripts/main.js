@@ -36,8 +36,11 @@ document.addEventListener("keydown", ({ key, isComposing }) => {
 models.load();
 
 function send(asked) {
-  if (!models.chosen) models.load(); // which says what is missing
-  if (!models.chosen || !panel.areUsable()) return false;
+  if (!models.chosen) {
+    models.load(); // which says what is missing
+    return false;
+  }
+  if (!panel.areUsable()) return false;
   const requests = new Map(panel.sides.map(([side, settings]) => [side, requestOf(asked, side, settings)]));
   run(asked, requests);
   return true;

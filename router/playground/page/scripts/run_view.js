@@ -15,30 +15,34 @@ const ENDINGS = {
 export class RunView {
   #run;
   #end = Infinity;
+  #replay;
+  #inspector;
+  #canvas;
+  #scrubber;
+  #figures = new Figures();
+  #answer = element("p", { class: "answer", dir: "auto" });
+  #state = element("p", { class: "state faint" });
+  #problem = element("p", { class: "trouble", role: "alert", hidden: true });
 
   /** `title` is shown, `name` is what tells it from all others on the page. */
   constructor(run, title, name, api) {
     this.#run = run;
     const { recording } = run;
-    this.replay = new Replay(recording, (frame) => this.#show(frame));
-    this.inspector = new Inspector(recording, newId("inspector"));
-    this.canvas = new Canvas(recording, (position) => this.#point(position), this.inspector.id);
-    this.scrubber = new Scrubber(this.replay, recording);
-    this.figures = new Figures();
-    this.answer = element("p", { class: "answer", dir: "auto" });
-    this.state = element("p", { class: "state faint" });
-    this.problem = element("p", { class: "trouble", role: "alert", hidden: true });
+    this.#replay = new Replay(recording, (frame) => this.#show(frame));
+    this.#inspector = new Inspector(recording, newId("inspector"));
+    this.#canvas = new Canvas(recording, (position) => this.#point(position), this.#inspector.id);
+    this.#scrubber = new Scrubber(this.#replay, recording);
     this.element = element(
       "section",
       { class: "run", "aria-label": name },
       element("h2", {}, title, " ", element("span", { class: "faint" }, run.request.summary)),
-      this.answer,
-      this.problem,
-      this.canvas.element,
-      this.scrubber.element,
-      this.inspector.element,
-      this.figures.element,
-      element("footer", {}, this.state, new Copying(run.request, api).element),
+      this.#answer,
+      this.#problem,
+      this.#canvas.element,
+      this.#scrubber.element,
+      this.#inspector.element,
+      this.#figures.element,
+      element("footer", {}, this.#state, new Copying(run.request, api).element),
     );
     this.#show(0);
   }
@@ -48,29 +52,29 @@ export class RunView {
     const run = this.#run;
     if (run.state === "done" && run.finishReason === "stop") this.#end = run.tokens;
     this.element.dataset.state = run.state;
-    setText(this.state, told(run));
+    setText(this.#state, stateInWords(run));
     this.element.classList.toggle("refused", run.state === "failed" && run.recording.lastFrame === 0);
-    this.problem.hidden = run.problem === null;
-    setText(this.problem, run.problem?.message ?? "");
-    this.figures.draw(run);
-    this.replay.isWhole = run.isOver;
-    this.replay.extend();
+    this.#problem.hidden = run.problem === null;
+    setText(this.#problem, run.problem?.message ?? "");
+    this.#figures.draw(run);
+    this.#replay.isWhole = run.isOver;
+    this.#replay.extend();
   }
 
   #point(position) {
-    this.inspector.point(position, this.replay.frame, this.replay.isFinished);
+    this.#inspector.point(position, this.#replay.frame, this.#replay.isFinished);
   }
 
   #show(frame) {
     const { recording } = this.#run;
-    this.canvas.draw(frame, this.replay.isAtEnd ? this.#end : Infinity);
-    this.answer.textContent = recording.textAt(frame);
-    this.scrubber.draw(frame);
-    this.inspector.draw(frame, this.replay.isFinished);
+    this.#canvas.draw(frame, this.#replay.isAtEnd ? this.#end : Infinity);
+    this.#answer.textContent = recording.textAt(frame);
+    this.#scrubber.draw(frame);
+    this.#inspector.draw(frame, this.#replay.isFinished);
   }
 }
 
-function told(run) {
+function stateInWords(run) {
   if (run.state === "waiting") return "Waiting for its turn …";
   if (run.state === "denoising") return "Denoising …";
   if (run.state === "stopped") return "Stopped.";

@@ -9,19 +9,20 @@ export class Turn {
   #isCompared;
   #number;
   #runs = new Map();
+  #verdict;
 
   /** `requests` are by side, in the order in which they are shown; `number` tells turns apart. */
   constructor(asked, requests, number, api) {
     this.#asked = asked;
     this.#number = number;
-    this.verdict = element("p", { class: "verdict", hidden: requests.size === 1 }, "Both at work …");
+    this.#verdict = element("p", { class: "verdict", hidden: requests.size === 1 }, "Both at work …");
     this.#isCompared = requests.size > 1;
     const views = [...requests].map(([side, request]) => this.#view(side, request, api));
     this.element = element(
       "article",
       { class: "turn", "aria-label": `Question ${number}` },
       element("div", { class: "said" }, ...asked.shown),
-      this.verdict,
+      this.#verdict,
       element("div", { class: "runs" }, ...views),
     );
   }
@@ -44,7 +45,7 @@ export class Turn {
 
   async run() {
     await Promise.all([...this.#runs.values()].map((run) => run.start()));
-    if (this.#isCompared) this.verdict.textContent = compared(...this.#runs);
+    if (this.#isCompared) this.#verdict.textContent = compared(...this.#runs);
   }
 
   stop() {
