@@ -110,6 +110,13 @@ async def test_a_model_that_comes_later_is_offered_and_the_chosen_one_stays(open
     await expect(model_field(page)).to_have_value("two")
 
 
+async def test_who_comes_back_to_the_page_sees_the_models_of_now(open_page: Open, url: str) -> None:
+    page = await page_with(open_page, url, {"one": {}})
+    await offer_models(page, {"one": {}, "two": {}})
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(model_field(page).locator("option")).to_have_count(2)
+
+
 async def test_only_the_answer_to_the_newest_key_counts(open_page: Open, url: str) -> None:
     page = await open_page("about:blank")
     waiting: asyncio.Queue[Route] = asyncio.Queue()

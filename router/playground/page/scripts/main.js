@@ -33,6 +33,7 @@ panel.key.addEventListener("change", () => models.load());
 document.addEventListener("keydown", ({ key, isComposing }) => {
   if (key === "Escape" && !isComposing && !document.querySelector("dialog[open]")) conversation.stop();
 });
+document.addEventListener("visibilitychange", () => document.hidden || models.load());
 models.load();
 
 function send(asked) {
