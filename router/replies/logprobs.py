@@ -30,7 +30,6 @@ def chat_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, alterna
 
 
 def completion_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, alternatives: int) -> CompletionLogprobs:
-
     return {
         "tokens": [_named(tokenizer.token_bytes(token.committed.id)) for token in tokens],
         "token_logprobs": [_bounded(token.committed.logprob) for token in tokens],

@@ -194,7 +194,8 @@ class Request:
         self.committed_tokens += len(tokens)
         self.step += 1
         # Every step commits something, unless the logits are not numbers; then no step ever would.
-        self.failure = "" if tokens else "the model's logits are not numbers"
+        if not tokens:
+            self.failure = "the model's logits are not numbers"
         positions = [token.position for token in tokens]
         self.canvases[:, len(self.prompt) + np.array(positions, dtype=np.int64)] = [token.id for token in tokens]
         self.masked = self.masked[self.generated[self.masked] == self.mask_token_id]
