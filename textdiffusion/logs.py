@@ -39,7 +39,7 @@ def configure_logging(settings: LoggingSettings, process: str) -> None:
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=logging.getLogger,
         wrapper_class=structlog.stdlib.BoundLogger,
     )
 
