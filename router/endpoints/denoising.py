@@ -63,27 +63,30 @@ class Denoising:
                     return await self._attempt(job, ticket, listener, worker, judged, retry=len(lost))
             except RouterError as error:
                 lost[worker] = error
-                other = self._other(job, listener, error, lost)
+                other = self._worker_for_retry(job, listener, error, lost)
                 if other is None:
                     raise
             log.warning("retrying at another worker", choice=job.index, lost=worker.address, worker=other.address)
+            self._pool.retries.spend()
+            listener.forget(job)
             self._account.retried()
             self._request[FACTS]["worker"] = other.address
             worker = other
 
-    def _other(
+    def _worker_for_retry(
         self, job: Job, listener: Listener, error: RouterError, lost: Mapping[Worker, RouterError]
     ) -> Worker | None:
-        """The worker that is to begin the choice anew, if that may be."""
+        """Chooses another worker if the choice may begin anew; last of all, as choosing one takes its turn."""
         if status_of(error) is not grpc.StatusCode.UNAVAILABLE or self.seconds_left <= 0:
             return None
         if len(lost) > MOST_RETRIES or sum(map(was_begun, lost.values())) >= MOST_BEGUN:
             return None
+        if not (listener.may_begin_anew(job) and self._pool.retries.affordable):
+            return None
         try:
-            other = self._pool.choose(self._model, avoiding=lost)
+            return self._pool.choose(self._model, avoiding=lost)
         except NoHealthyWorkersError:
             return None
-        return other if listener.take_back(job) and self._pool.retries.spend() else None
 
     async def _attempt(
         self, job: Job, ticket: Ticket, listener: Listener, worker: Worker, judged: Call, *, retry: int

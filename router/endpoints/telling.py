@@ -9,6 +9,7 @@ from router.replies.canvas import canvas_after
 from router.replies.reading import Piece
 from router.replies.reply import Reply
 from router.schema.generation import GenerationRequest
+from router.schema.responses import Canvas, Json
 from router.workers.model import Model
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
@@ -18,9 +19,12 @@ class Listener(Protocol):
 
     async def tell(self, job: Job, update: pb.GenerateUpdate, piece: Piece) -> None: ...
 
-    def take_back(self, job: Job) -> bool:
-        """Forgets what it was told of a choice, which may then begin anew; False if the client has heard of it."""
+    def may_begin_anew(self, job: Job) -> bool:
+        """Whether the client has seen no more of a choice than its opening, if that."""
         ...
+
+    def forget(self, job: Job) -> None:
+        """Drops what it was told of a choice, which begins anew."""
 
 
 class Keeper:
@@ -36,9 +40,11 @@ class Keeper:
     async def tell(self, job: Job, _: pb.GenerateUpdate, piece: Piece) -> None:
         self._pieces[job.index].append(piece)
 
-    def take_back(self, job: Job) -> bool:
-        self._pieces[job.index].clear()
+    def may_begin_anew(self, _: Job) -> bool:
         return True
+
+    def forget(self, job: Job) -> None:
+        self._pieces[job.index].clear()
 
 
 class Teller:
@@ -50,24 +56,35 @@ class Teller:
         self._model = model
         self._asked = asked
         self._opened: set[int] = set()
-        self._begun: set[int] = set()  # of which more was told than that they are there
+        self._begun: set[int] = set()  # the client has seen more of them than the opening; they cannot begin anew
 
     async def tell(self, job: Job, update: pb.GenerateUpdate, piece: Piece) -> None:
-        events = [] if job.index in self._opened else [*self._reply.opening(job.index)]
-        if self._asked.diffusing or piece.text or piece.tokens or piece.finish_reason:
-            events.append(self._reply.chunk(job.index, piece))
-            self._begun.add(job.index)
-        if events:
-            self._opened.add(job.index)
+        events = self._events(job.index, piece)
         if self._asked.diffusing:
-            canvas = canvas_after(update, self._model, self._asked.alternatives or 0)
-            *first, last = [{**event, "canvas": canvas} for event in events]
-            # What a step committed is told once.
-            events = [*({**event, "canvas": {**canvas, "committed": []}} for event in first), last]
+            events = _with_canvas(events, canvas_after(update, self._model, self._asked.alternatives or 0))
         await self._stream.send(*events)
 
-    def take_back(self, job: Job) -> bool:
+    def may_begin_anew(self, job: Job) -> bool:
         return job.index not in self._begun
+
+    def forget(self, job: Job) -> None:
+        """Nothing: the opening was sent, and is not sent again."""
+
+    def _events(self, choice: int, piece: Piece) -> list[Json]:
+        """The opening, unless it was sent, and the piece, if there is anything in it or each step is to be seen."""
+        events = [] if choice in self._opened else self._reply.opening(choice)
+        if self._asked.diffusing or piece.text or piece.tokens or piece.finish_reason:
+            events.append(self._reply.chunk(choice, piece))
+            self._begun.add(choice)
+        if events:
+            self._opened.add(choice)
+        return events
+
+
+def _with_canvas(events: Sequence[Json], canvas: Canvas) -> list[Json]:
+    """The last event carries the canvas whole; those before it without what the step committed, which is told once."""
+    bare: Canvas = {**canvas, "committed": []}
+    return [*({**event, "canvas": bare} for event in events[:-1]), {**events[-1], "canvas": canvas}]
 
 
 def _joined(pieces: Sequence[Piece]) -> Piece:

@@ -20,16 +20,14 @@ class RetryBudget:
         self._spent = 0.0  # how much is missing to a full bucket, whose size changes as workers come and go
 
     @property
-    def left(self) -> float:
-        return max(self._places(), LEAST_BURST) - self._spent
+    def affordable(self) -> bool:
+        """Whether there is a token for a retry."""
+        return max(self._places(), LEAST_BURST) - self._spent >= 1
 
     def earn(self) -> None:
         """For a request that is sent for the first time."""
         self._spent = max(0.0, self._spent - EARNED_BY_A_REQUEST)
 
-    def spend(self) -> bool:
-        """Takes a token for a retry, if there is one."""
-        if self.left < 1:
-            return False
+    def spend(self) -> None:
+        """Takes a token for a retry that is `affordable`."""
         self._spent += 1
-        return True

@@ -230,11 +230,20 @@ async def test_where_there_is_no_other_worker_the_first_error_is_the_answer(rout
 
 async def test_a_budget_bounds_how_much_is_retried(pair: Any) -> None:
     router, first, second = pair
-    while router.services.pool.retries.spend():
-        pass
+    while router.services.pool.retries.affordable:
+        router.services.pool.retries.spend()
     first.script.reject = GONE
     assert (await router.post(ASK))[0] == 503
     assert (len(first.requests), len(second.requests)) == (1, 0)
+
+
+async def test_a_retry_that_may_not_be_costs_no_worker_its_turn(pair: Any) -> None:
+    router, first, second = pair
+    while router.services.pool.retries.affordable:
+        router.services.pool.retries.spend()
+    first.script.reject = GONE
+    assert [(await router.post(ASK))[0] for _ in range(2)] == [503, 200]
+    assert (len(first.requests), len(second.requests)) == (1, 1)
 
 
 async def test_a_retry_has_what_is_left_of_the_time(make_worker: MakeWorker, start_router: Any) -> None:

@@ -7,7 +7,8 @@ from router.workers.budget import EARNED_BY_A_REQUEST, LEAST_BURST, RetryBudget
 
 def spent_at_once(budget: RetryBudget) -> int:
     count = 0
-    while budget.spend():
+    while budget.affordable:
+        budget.spend()
         count += 1
     return count
 
@@ -22,11 +23,10 @@ def test_ten_requests_pay_for_one_retry() -> None:
     spent_at_once(budget)
     for _ in range(9):
         budget.earn()
-    assert not budget.spend()
+    assert not budget.affordable
     budget.earn()
     budget.earn()  # a tenth ten times is, for a computer, not quite one
-    assert budget.spend()
-    assert not budget.spend()
+    assert spent_at_once(budget) == 1
 
 
 def test_nobody_saves_more_than_the_burst() -> None:
@@ -49,7 +49,7 @@ def test_what_was_spent_stays_spent_when_workers_go() -> None:
     budget = RetryBudget(lambda: places)
     spent_at_once(budget)
     places = 16
-    assert not budget.spend()
+    assert not budget.affordable
 
 
 @given(st.lists(st.booleans(), max_size=500), st.integers(0, 100))
@@ -57,9 +57,10 @@ def test_beyond_the_burst_retries_are_a_tenth_of_the_requests(history: list[bool
     budget = RetryBudget(lambda: places)
     requests = retries = 0
     for is_retry in history:
-        if is_retry:
-            retries += budget.spend()
-        else:
+        if is_retry and budget.affordable:
+            budget.spend()
+            retries += 1
+        elif not is_retry:
             requests += 1
             budget.earn()
         assert retries <= max(places, LEAST_BURST) + EARNED_BY_A_REQUEST * requests + 1e-9
