@@ -7,6 +7,7 @@ too, and cost that one its time.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -25,6 +26,7 @@ from router.services import FACTS, SERVICES
 from router.tracing import calling, tell_end
 from router.workers.breaker import Call
 from router.workers.model import Model
+from router.workers.pool import Pool
 from router.workers.updates import status_of, was_begun
 from router.workers.worker import Worker
 
@@ -34,29 +36,25 @@ MOST_RETRIES: Final = 2
 MOST_BEGUN: Final = 2  # by workers that were then lost: it may be what they die of, and is not to end all of them
 
 
+@dataclass(frozen=True, slots=True)
 class Denoising:
-    """Of all choices of one request."""
+    """All choices of one request, at however many workers; `deadline` is by the event loop's clock, and one for all."""
 
-    def __init__(
-        self, request: web.Request, asked: GenerationRequest, model: Model, account: Account, *, deadline: float
-    ) -> None:
-        """`deadline` is by the event loop's clock, and one for all attempts together."""
-        self._request = request
-        self._pool = request.app[SERVICES].pool
-        self._asked = asked
-        self._model = model
-        self._account = account
-        self._deadline = deadline
+    request: web.Request
+    asked: GenerationRequest
+    model: Model
+    account: Account
+    deadline: float
 
     @property
     def seconds_left(self) -> float:
-        return self._deadline - asyncio.get_running_loop().time()
+        return self.deadline - asyncio.get_running_loop().time()
 
     async def run(self, job: Job, ticket: Ticket, listener: Listener) -> Usage:
         """Has one choice denoised by as many workers as it takes, while it has its slot. Raises a `RouterError`."""
         self._pool.retries.earn()
         lost: dict[Worker, RouterError] = {}
-        worker = self._pool.choose(self._model)
+        worker = self._pool.choose(self.model)
         while True:
             try:
                 with self._pool.lease(worker, job.positions) as judged:
@@ -69,8 +67,8 @@ class Denoising:
             log.warning("retrying at another worker", choice=job.index, lost=worker.address, worker=other.address)
             self._pool.retries.spend()
             listener.forget(job)
-            self._account.retried()
-            self._request[FACTS]["worker"] = other.address
+            self.account.retried()
+            self.request[FACTS]["worker"] = other.address
             worker = other
 
     def _worker_for_retry(
@@ -84,7 +82,7 @@ class Denoising:
         if not (listener.may_begin_anew(job) and self._pool.retries.affordable):
             return None
         try:
-            return self._pool.choose(self._model, avoiding=lost)
+            return self._pool.choose(self.model, avoiding=lost)
         except NoHealthyWorkersError:
             return None
 
@@ -92,20 +90,20 @@ class Denoising:
         self, job: Job, ticket: Ticket, listener: Listener, worker: Worker, judged: Call, *, retry: int
     ) -> Usage:
         reading = self._reading(job)
-        with calling(self._request, job, worker, ticket.waited, retry=retry) as call:
-            self._request[FACTS].setdefault("worker", worker.address)
-            stepwise = self._asked.stream or bool(self._asked.stop)
+        with calling(self.request, job, worker, ticket.waited, retry=retry) as call:
+            self.request[FACTS].setdefault("worker", worker.address)
+            stepwise = self.asked.stream or bool(self.asked.stop)
             updates = worker.denoise(job.request, self.seconds_left, stepwise=stepwise, trace=call.headers)
             try:
                 async for update in updates:
                     judged.answered()
                     piece = reading.push(update)
-                    if piece.text and self._asked.stream:
-                        self._account.begun()
+                    if piece.text and self.asked.stream:
+                        self.account.begun()
                     await listener.tell(job, update, piece)
                     if piece.finish_reason:
                         ticket.served = True
-                        self._account.finished(job, piece.finish_reason, reading.usage)
+                        self.account.finished(job, piece.finish_reason, reading.usage)
                         tell_end(call, reading)
                         return reading.usage
             finally:
@@ -114,9 +112,13 @@ class Denoising:
 
     def _reading(self, job: Job) -> Reading:
         return Reading(
-            self._model.tokenizer,
-            () if self._asked.ignore_eos else self._model.end_ids,
-            self._asked.stop or (),
+            self.model.tokenizer,
+            () if self.asked.ignore_eos else self.model.end_ids,
+            self.asked.stop or (),
             before=job.prompt.ids if job.prompt.continued else (),
-            token_by_token=bool(self._asked.stop) or self._asked.alternatives is not None,
+            token_by_token=bool(self.asked.stop) or self.asked.alternatives is not None,
         )
+
+    @property
+    def _pool(self) -> Pool:
+        return self.request.app[SERVICES].pool

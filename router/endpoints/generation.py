@@ -68,23 +68,19 @@ async def generate(
     with account.kept(), services.queues.of(model.id).tickets(asked.choices) as tickets:
         jobs = jobs_for(asked, await prompts_of(asked, model), model, request[REQUEST_ID])
         charge_tokens(request, sum(job.positions for job in jobs))
-        generation = Generation(request, asked, model, account, deadline=deadline)
+        generation = Generation(Denoising(request, asked, model, account, deadline))
         return await generation.answer(list(zip(jobs, tickets, strict=True)), reply_to(model, asked))
 
 
 class Generation:
     """One request for text, once it is known what workers are to be asked."""
 
-    def __init__(
-        self, request: web.Request, asked: GenerationRequest, model: Model, account: Account, *, deadline: float
-    ) -> None:
-        """`deadline` is by the event loop's clock."""
-        self._request = request
-        self._services = request.app[SERVICES]
-        self._asked = asked
-        self._model = model
-        self._account = account
-        self._denoising = Denoising(request, asked, model, account, deadline=deadline)
+    def __init__(self, denoising: Denoising) -> None:
+        self._denoising = denoising
+        self._request = denoising.request
+        self._services = denoising.request.app[SERVICES]
+        self._asked = denoising.asked
+        self._account = denoising.account
 
     async def answer(self, work: Work, reply: Reply) -> web.StreamResponse:
         """Raises a `RouterError` as long as nothing has been sent."""
@@ -116,7 +112,7 @@ class Generation:
     async def _stream(self, work: Work, reply: Reply) -> web.StreamResponse:
         async with EventStream(self._request, self._services.keep_alive_seconds) as stream:
             try:
-                usage = await self._run(work, Teller(stream, reply, self._model, self._asked))
+                usage = await self._run(work, Teller(stream, reply, self._denoising.model, self._asked))
             except RouterError as error:
                 return await self._end_with(error, stream)
             except ConnectionError:
