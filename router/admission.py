@@ -1,7 +1,7 @@
 """Bounds what is at the workers and what waits for them, so that an overload is refused at once and not felt by all.
 
-How long a slot is held, on average, over how many slots there are: that often one becomes free. From it follow how long
-whoever comes last in the queue will wait, who is refused because that would be too long, and what `Retry-After` says.
+The average time that a slot is held, divided by the number of slots, is how long it takes until one becomes free. From
+it follow how long the last in the queue will wait, who is refused as that is too long, and what `Retry-After` says.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ class Ticket:
         self._admission = admission
         self._joined_at = now
         self._turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self.served = False  # to be set once its slot has been used for what slots are for
+        self.served = False  # to be set once its choice has been denoised to the end
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
@@ -75,12 +75,12 @@ class Admission:
 
     @property
     def expected_wait(self) -> float:
-        """Seconds until whoever comes now would have a slot, were there none free; 0 as long as nothing is known."""
+        """Seconds that a newcomer waits for a slot if none is free; 0 until the first slot has been used."""
         return (self.waiting + 1) * self._held_seconds / max(self._capacity(), 1)
 
     @contextmanager
     def tickets(self, count: int) -> Iterator[Sequence[Ticket]]:
-        """So many places for one request, which are given up at the end. Raises a `ServiceError` at once."""
+        """`count` places for one request, given up when the context ends. Raises a `ServiceError` at once."""
         self._refuse_if_full(count)
         tickets = [Ticket(self, self._clock()) for _ in range(count)]
         self._queue.extend(tickets)
@@ -92,7 +92,7 @@ class Admission:
                 self.leave(ticket)
 
     def fill(self) -> None:
-        """Hands out what slots there are; for whoever knows that there may be more of them now."""
+        """Hands out the free slots; to be called whenever there may be more of them."""
         while self._queue and self.running < self._capacity():
             ticket = self._queue.popleft()
             self._holders.add(ticket)
@@ -101,7 +101,7 @@ class Admission:
     def leave(self, ticket: Ticket) -> None:
         if ticket in self._holders:
             self._holders.remove(ticket)
-            if ticket.served:  # whoever was refused or left held its slot for no time worth learning
+            if ticket.served:  # others held their slot too briefly to learn from
                 self._learn(self._clock() - ticket.admitted_at)
             self.fill()
         elif ticket in self._queue:

@@ -16,7 +16,7 @@ ANSWER: Final = TypeAdapter(LauncherStatus)
 
 
 async def launcher_status(path: str, seconds: float = ANSWER_SECONDS) -> LauncherStatus | None:
-    """None if nobody answers in time on the unix socket at `path`, or with anything else."""
+    """Asked on the unix socket at `path`; none if nobody answers in time, or the answer is something else."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     connector = aiohttp.UnixConnector(path)
     try:

@@ -19,7 +19,7 @@ class CannotListenError(Exception):
 
 
 async def listen(runner: web.BaseRunner, host: str, port: int, sockets: Sequence[socket] = ()) -> TcpAddress:
-    """Accepts on `sockets` or, if there are none, at `host` and `port`; where that is. Raises `OSError`."""
+    """Accepts on `sockets` or, if there are none, at `host` and `port`, and returns the address. Raises `OSError`."""
     for each in sockets:
         await web.SockSite(runner, each, backlog=BACKLOG).start()
     if not sockets:

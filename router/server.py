@@ -26,8 +26,8 @@ from textdiffusion.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
-# How long connections are left waiting, which the launcher's sockets let them: for word of workers, and for the
-# tokenizers of those that serve. Whoever was accepted before that would be told that no worker serves.
+# How long connections wait in the launcher's sockets: for word of the workers, and for the tokenizers of those that
+# serve. Accepted before that, they would be told that no worker serves.
 HEARING_SECONDS: Final = 5.0
 TOKENIZER_SECONDS: Final = 40.0
 IDLE_SECONDS: Final = 10.0  # for clients to use, or leave, the connections to a router that another has relieved

@@ -1,7 +1,7 @@
 """What a request for text leaves in a trace: a span of its own, and one for each call that it costs.
 
-The span says what the request's line in the log says, and what was asked for; of what users wrote, nothing. Usage has
-OpenTelemetry's names there alone: whoever adds it up over all spans shall count it once.
+The span says what the request's line in the log says, and what was asked for; of what users wrote, nothing. Only
+that span names the usage as OpenTelemetry does, so that whoever adds it up over all spans counts it once.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Between the engine, which must not wait, and a caller, who may read slowly.
 
 A canvas of thousands of positions, told after each of thousands of steps to a reader who does not read, would fill the
-memory. So a reader who lags far behind gets the steps in between as one: nothing committed is lost, only when.
+memory. So a reader who lags far behind gets several steps as one: nothing committed is lost, only canvases in between.
 """
 
 import asyncio

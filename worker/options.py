@@ -75,7 +75,7 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
     options = pb.DiffusionOptions()
     options.CopyFrom(defaults)
     if given.HasField("steps"):
-        # Who asks for so many steps wants the fixed schedule, whatever the default.
+        # Whoever asks for a number of steps wants the fixed schedule, whatever the default.
         options.ClearField("threshold")
         options.ClearField("factor")
     options.MergeFrom(given)
@@ -101,7 +101,7 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
 
 def _end_token_ids(options: pb.DiffusionOptions, model: LoadedModel) -> frozenset[int]:
     ends = {*options.stop_token_ids, *(() if options.ignore_eos else model.eos_token_ids)}
-    # It is never committed; as an end token it would end every request before its first step.
+    # The mask token is never committed; as an end token it would end every request before its first step.
     return frozenset(ends - {model.mask_token_id})
 
 

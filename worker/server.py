@@ -29,7 +29,7 @@ from worker.startup import load
 
 log = structlog.get_logger(__name__)
 
-# What the last reply gets to leave the process in, and what the last step gets to end in.
+# For the last reply to leave the process, and for the last step to end.
 FLUSH_SECONDS = 0.5
 LAST_STEP_SECONDS = 3.0
 

@@ -29,7 +29,7 @@ def answering(
 
 
 def tell(span: Span, update: Update) -> None:
-    """How far it has come; the request has waited no longer than until its first step was done."""
+    """How far the request has come; the end of its first step bounds how long it waited."""
     reason = update.finish_reason
     if update.forward_passes == 1 and not reason:
         span.event("first step done")

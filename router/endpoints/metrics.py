@@ -20,7 +20,7 @@ async def metrics(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     services.metrics.meet(services.pool.models)
     scrape = Scrape(services.metrics.registry, await take_snapshots(services.pool.workers))
-    # Only whether, not what else: the library trips over versions that are none.
+    # Without its parameters: the library trips over versions that are none.
     wanted = OPEN_METRICS if OPEN_METRICS in ",".join(request.headers.getall(hdrs.ACCEPT, [])) else ""
     encode, content_type = choose_encoder(wanted)
     return web.Response(body=encode(scrape), headers={hdrs.CONTENT_TYPE: content_type})
@@ -35,6 +35,6 @@ class Scrape:
 
     def collect(self) -> Iterator[Metric]:
         for family in (*self.registry.collect(), *worker_families(self.snapshots)):
-            # When a series began is worth no second series: Prometheus' text format has no place for it.
+            # Prometheus' text format would tell when a series began as a second series, which it is not worth.
             family.samples = [sample for sample in family.samples if sample.name != f"{family.name}_created"]
             yield family

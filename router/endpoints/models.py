@@ -11,7 +11,7 @@ from router.workers.model import Model
 from textdiffusion.v1.textdiffusion_pb2 import DiffusionOptions
 from textdiffusion.wire import KV_CACHE, REMASKING
 
-DIGITS: Final = 6  # of a number that was a float of 32 bits on its way, and 0.9 before
+DIGITS: Final = 6  # numbers come as 32-bit floats; with more digits 0.9 would be 0.8999999762
 
 
 async def list_models(request: web.Request) -> web.Response:

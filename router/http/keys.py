@@ -1,6 +1,6 @@
 """Lets in only those who have a key, where there are keys.
 
-Whatever is not open by name needs one, what there is not included: a stranger does not learn which paths there are.
+Every path that is not listed as open needs one, even a path that does not exist: strangers do not learn which do.
 """
 
 import hmac
@@ -73,7 +73,7 @@ def is_stranger(request: web.Request) -> bool:
 
 
 def is_launcher(request: web.Request) -> bool:
-    """Nobody else can reach the socket on which it asks; its name is a path, and no pair of host and port."""
+    """The launcher asks on a unix socket that nobody else can reach: its name is a path, not host and port."""
     return isinstance(request.get_extra_info("sockname"), str)
 
 
@@ -95,7 +95,7 @@ def _is_from_here(request: web.Request) -> bool:
 
 
 def _digest_in(authorization: str) -> bytes:
-    """That of the key, or nothing that any key could have."""
+    """The digest of the key; empty, which is no key's, where there is none."""
     words = authorization.split()
     if len(words) != 2 or words[0].lower() != SCHEME:  # noqa: PLR2004 - "Bearer", and the key
         return b""

@@ -14,7 +14,7 @@ from textdiffusion.tasks import cancelled
 HEADERS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache"),
-    ("X-Accel-Buffering", "no"),  # else nginx collects them
+    ("X-Accel-Buffering", "no"),  # else nginx would hold events back
 )
 
 PING: Final = b": ping\n\n"
@@ -32,12 +32,12 @@ def json_text(value: Any) -> str:
 class EventStream:
     """A response that is sent event by event; while there are none, comments tell proxies that it is not dead.
 
-    Many may send, but one task writes: whoever else were cancelled while the connection is full would end the writing
-    for all. It is also the only one that can know that nothing comes after the end.
+    Many may send, but one task writes: a sender that wrote by itself, and was cancelled while the connection is full,
+    would end the writing for all. That task also knows for sure that nothing comes after the end.
     """
 
     def __init__(self, request: web.Request, keep_alive_seconds: float, stall_seconds: float = STALL_SECONDS) -> None:
-        """A reader who takes nothing for `stall_seconds` loses the connection, and whoever sends to it a place."""
+        """A reader who takes nothing for `stall_seconds` loses the connection, and so keeps no slot from others."""
         self._request = request
         self._keep_alive_seconds = keep_alive_seconds
         self._stall_seconds = stall_seconds

@@ -173,7 +173,7 @@ def _events(stream: Stream) -> Json:
 
 
 def _errors(kinds: Sequence[type[RouterError]]) -> Json:
-    """All that share a status."""
+    """The answer that all errors of one status share."""
     answers = [ANSWERS[kind] for kind in kinds]
     description = "\n".join(f"`{_code(answer)}`: {answer.situation}" for answer in answers)
     headers = {

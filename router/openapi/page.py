@@ -72,7 +72,7 @@ def _event(schema: Json) -> Json:
 
 
 def _codes(answer: Json) -> list[str]:
-    """Those of the errors that share a status."""
+    """The codes of the errors that share a status."""
     return list(answer["content"].get("application/json", {}).get("examples", ()))
 
 

@@ -91,7 +91,7 @@ def _row(name: str, field: Json, notation: Notation, *, required: bool) -> Row:
 
 
 def _entries(schema: Json) -> list[Json]:
-    """Those of an object whose keys are no names."""
+    """The schemas of the entries of an object whose keys are not fixed."""
     return [*schema.get("patternProperties", {}).values(), *filter(None, [schema.get("additionalProperties")])]
 
 

@@ -39,7 +39,7 @@ class Piece:
 
 
 class Reading:
-    """With `token_by_token` the pieces name their tokens, and a stop string ends the count of tokens where it ends."""
+    """With `token_by_token` the pieces name their tokens, and the count of tokens ends with a stop string."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Reading:
         return Piece(text, self._tokens_shown(finished=self.finish_reason is not None), self.finish_reason)
 
     def _text_of(self, readable: Sequence[pb.CommittedToken], finished: pb.GenerateResponse) -> str:
-        """Of what has become readable, and of that output, if there is one yet, that no update has told of."""
+        """The text of what became readable and, in the last update, of output that no step told of."""
         first = self._frontier.released
         if self._token_by_token:
             return self._text_of_each([*readable, *_tokens(finished, first)])
@@ -98,7 +98,7 @@ class Reading:
         return text
 
     def _decoded(self, text: str, *, last: bool = False) -> str:
-        """Notes which tokens a piece of text comes from: those since the last, of which each is but a part of it."""
+        """Notes the tokens that this text was decoded from: all since the last text."""
         if text or last:
             self._pending += (ReadToken(token, self._length, self._length + len(text)) for token in self._undecoded)
             self._undecoded.clear()
@@ -131,7 +131,7 @@ class Reading:
         return reason
 
     def _tokens_shown(self, *, finished: bool) -> list[ReadToken]:
-        """Those whose text is out by now; of a reply that has ended, those whose text has at least begun."""
+        """The tokens whose text was shown; at the end of the reply also all others, but none behind a stop string."""
         tokens: list[ReadToken] = []
         while self._pending and (self._pending[0].end <= self._shown or finished):
             token = self._pending.popleft()
@@ -141,7 +141,7 @@ class Reading:
 
 
 def _tokens(finished: pb.GenerateResponse, first: int) -> list[pb.CommittedToken]:
-    """Those of the output from position `first`."""
+    """The tokens of the output from position `first` on."""
     told = {token.position: token for token in finished.tokens}
     return [
         told.get(position) or pb.CommittedToken(position=position, id=token)

@@ -139,7 +139,7 @@ class GenerationRequest(Strict):
 
     @property
     def _caches_by_flags(self) -> list[KvCache]:
-        """Those that Fast-dLLM's flags leave, what they mean there first."""
+        """The values of `kv_cache` that Fast-dLLM's flags allow, first the one that they mean there."""
         left: list[KvCache] = ["prefix", "dual", "none"]
         if self.use_cache is not None:
             left = [cache for cache in left if (cache != "none") is self.use_cache]

@@ -20,7 +20,7 @@ Body = TypeVar("Body", bound=Strict)
 MAX_NAME_CHARACTERS: Final = 64  # of a name that is told back
 INLINE_BYTES: Final = 64 * 1024  # parsed on the event loop in about a millisecond
 
-# Fields that clients of OpenAI's API know and this server has in no form; in none of them a value asks for nothing.
+# Fields of OpenAI's API that this server does not have, and of which no value asks for nothing.
 UNSUPPORTED_FIELDS: Final = frozenset(
     {
         # of requests
@@ -34,7 +34,7 @@ UNSUPPORTED_FIELDS: Final = frozenset(
         "tool_call_id",
     }
 )
-# What the same is called by the functions of LLaDA and Fast-dLLM, and by other libraries.
+# Other names for the same, in the functions of LLaDA and Fast-dLLM and in other libraries.
 ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
     {"gen_length": "max_tokens", "max_new_tokens": "max_tokens", "guidance_scale": "cfg_scale", "stop_token": "stop"}
 )

@@ -7,8 +7,6 @@ from a little before its end, and a piece that ends in the replacement character
 from collections.abc import Callable, Sequence
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-
-
 CONTEXT_TOKENS = 8
 BYTES_OF_A_CHARACTER = 4  # at most; so many tokens later it is decided
 
@@ -47,7 +45,7 @@ class Detokenizer:
         return self._decode(self._ids[self._context : end])[len(given) :]
 
     def _forget_empty(self) -> None:
-        """Of tokens without text, as end tokens are, the first few tell enough of what comes before the next.
+        """Of many tokens without text, such as end tokens, keeps the first few: they are context enough for the next.
 
         Without this a reply that goes on after its end would be decoded from its last character at each token.
         """

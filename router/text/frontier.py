@@ -17,7 +17,7 @@ class CommittedFrontier:
         self.released = 0
 
     def commit(self, tokens: Iterable[CommittedToken], ready: int) -> list[CommittedToken]:
-        """The tokens that became readable, given the committed ones and how many positions are filled from the first.
+        """The tokens that become readable with `tokens`, now that the first `ready` positions are filled.
 
         Raises `BadWorkerResponseError` if a position below `ready` was never committed.
         """

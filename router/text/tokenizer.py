@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INLINE_CHARACTERS = 2_000  # of one request; encoded on the event loop in well under a millisecond
-CHARACTERS_OF_A_CALL = 100  # take as long as a text or a message that is empty
+CHARACTERS_OF_A_CALL = 100  # cost as much as a text or a message does besides its length
 
 
 class TokenizerUnavailableError(Exception):
@@ -61,7 +61,7 @@ class ChatTokenizer:
     async def encode(self, messages: Sequence[dict[str, str]], max_tokens: int) -> list[int]:
         """The prompt of a conversation, with the header of the reply.
 
-        Raises `ContextLengthExceededError` if it cannot be worth at most `max_tokens`, without encoding it.
+        Raises `ContextLengthExceededError`, without encoding it, if it is surely longer than `max_tokens`.
         """
         characters = sum(len(message["content"].strip()) for message in messages)
         self._check_length(characters, max_tokens, "messages")

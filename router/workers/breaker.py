@@ -15,7 +15,7 @@ OPEN_SECONDS: Final = 10.0
 
 
 class Call:
-    """One that was let through; unless it is said how it went, it tells nothing of the worker."""
+    """A call that was let through; unless its outcome is told, it says nothing about the worker."""
 
     def __init__(self, answered: Callable[[], None]) -> None:
         self.answered = answered  # to be called when some of the reply is there: a trial need not last any longer
@@ -52,7 +52,7 @@ class Breaker:
 
     @property
     def seconds_to_wait(self) -> float:
-        """Until it lets a call through; while it has one on trial, as long as it would be were that to fail now."""
+        """Until it lets a call through; while one is on trial, as if that failed now."""
         if self._opened_at is None:
             return 0
         if self._probing:
@@ -61,7 +61,7 @@ class Breaker:
 
     @contextmanager
     def call(self) -> Iterator[Call]:
-        """Lets one through, which only those may ask for whom it `takes_calls`."""
+        """Lets one call through; only while it `takes_calls`."""
         era, self._probing = self._era, self.is_open
         call = Call(lambda: self._close(era))
         try:
@@ -75,7 +75,7 @@ class Breaker:
         self._begin_era(opened_at=None)
 
     def _close(self, era: int) -> None:
-        """For a call that began in `era`: one that began while it was open was let through to see."""
+        """Closes it for a call, begun in `era`, that is answered: while it is open, only the trial is of its era."""
         if era == self._era and self.is_open:
             self.reset()
 

@@ -1,7 +1,7 @@
 """How many requests may be sent to a second worker.
 
-All that one dead worker had may be, at once. In a lasting outage, though, every request would otherwise come several
-times, just when there are the fewest workers for them.
+All requests that one dead worker had may be, at once. But in a lasting outage every request would come several times,
+just when there are the fewest workers, were there no bound.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class RetryBudget:
     def __init__(self, places: Callable[[], int]) -> None:
         """`places` says how many requests all workers run at once, which is as many tokens as there can be."""
         self._places = places
-        self._spent = 0.0  # how much is missing to a full bucket, whose size changes as workers come and go
+        self._spent = 0.0  # tokens missing from a full bucket, whose size changes as workers come and go
 
     @property
     def affordable(self) -> bool:

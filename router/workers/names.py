@@ -12,8 +12,8 @@ Resolve = Callable[[str], Awaitable[Sequence[str]]]  # from a name to IP address
 async def resolve(name: str) -> list[str]:
     """The IP addresses of `name`, all IPv4 or all IPv6. Raises `OSError`.
 
-    A machine that has one of each is one worker. It is the kind of the first answer, where the system puts what it can
-    reach and prefers (RFC 6724).
+    A machine that has an address of each kind is one worker. The kind is that of the first answer, where the system
+    puts what it can reach and prefers (RFC 6724).
     """
     loop = asyncio.get_running_loop()
     try:

@@ -61,10 +61,9 @@ class Pool:
         return any(worker.state is WorkerState.SERVING for worker in self.workers)
 
     async def heard_of_all(self, seconds: float, most: float) -> None:
-        """Returns once it is known of every worker whether it serves, be it that it does not answer.
+        """Returns once it is known of every worker whether it serves; one that cannot be reached does not.
 
-        One that says nothing is waited for so many seconds; one that serves, and whose tokenizer is being loaded, for
-        `most` of them.
+        Waits `seconds` for workers that say nothing, and `most` seconds for the tokenizers of those that serve.
         """
         await holds_within(seconds, lambda: all(worker.heard_of for worker in self.workers))
         await holds_within(most, lambda: all(worker.heard_of or worker.info is None for worker in self.workers))
@@ -109,7 +108,7 @@ class Pool:
 
     @contextmanager
     def lease(self, worker: Worker, positions: int) -> Iterator[Call]:
-        """Lasts as long as the call of a worker that was just chosen; what leaves it tells how that went."""
+        """Lasts as long as the call of a worker that was just chosen; what is raised in it tells how the call went."""
         with self._balancer.lease(worker, positions), worker.judged() as call:
             yield call
 

@@ -54,13 +54,13 @@ class Updates:
 
 
 def status_of(error: RouterError) -> grpc.StatusCode | None:
-    """With which the worker's call failed, if that is what the error comes from."""
+    """The status that the worker's call failed with; none if the error comes from elsewhere."""
     cause = error.__cause__
     return cause.code() if isinstance(cause, grpc.aio.AioRpcError) else None
 
 
 def was_begun(error: RouterError) -> bool:
-    """Whether the worker may have been at it when the call failed; else it was refused, or never came to the worker."""
+    """Whether the worker may have begun with the request; if not, it refused it or was never reached."""
     cause = error.__cause__
     details = (cause.details() or "") if isinstance(cause, grpc.aio.AioRpcError) else ""
     return not details.startswith((STOPPING, LOADING, NEVER_CONNECTED))

@@ -91,7 +91,7 @@ class Worker:
 
     @property
     def heard_of(self) -> bool:
-        """Whether it is known if it serves; of one that does not answer, it is."""
+        """Whether it is known if it serves; one that cannot be reached is known not to."""
         return (
             self._reason != NEVER_CONNECTED
             or self._line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE
@@ -120,7 +120,7 @@ class Worker:
             await asyncio.sleep(pause)
 
     def lose(self, reason: str) -> None:
-        """There is no way to it."""
+        """Takes the worker for unreachable."""
         self._become(WorkerState.UNREACHABLE, reason)
 
     async def finish(self) -> None:
@@ -133,7 +133,7 @@ class Worker:
 
     @contextmanager
     def judged(self) -> Iterator[Call]:
-        """Lets the breaker know how a call went, for all of which the context lasts."""
+        """Tells the breaker how a call went; the context lasts as long as the call."""
         with self.breaker.call() as call:
             try:
                 yield call
@@ -148,7 +148,7 @@ class Worker:
     ) -> Updates:
         """Has one request denoised, within a deadline and as part of a trace; the caller closes what it gets.
 
-        Told step by step only to those who need it: a step a message is most of what a reply costs the router.
+        Step by step only where that is needed: a message for each step is most of what a reply costs the router.
         """
         metadata = (("x-request-id", job.request_id), *trace)
         if stepwise:

@@ -24,7 +24,7 @@ def choose_tokens(logits: Tensor, knobs: Knobs) -> Tensor:
 
 
 def _argmax(logits: Tensor) -> Tensor:
-    """The first of the largest. On a CPU torch looks for the index number by number, but for the maximum in vectors."""
+    """The index of the first maximum. On a CPU torch finds a maximum in vectors, but its index number by number."""
     rows, vocabulary = logits.shape
     group = math.gcd(vocabulary, GROUP)
     if logits.device.type != "cpu" or group == 1:

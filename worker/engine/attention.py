@@ -18,7 +18,7 @@ from torch.nn import functional
 from worker.engine.batch import Run
 from worker.engine.kv_cache import KeysAndValues
 
-# Of a run that is attended to by products; those of a large one would take gigabytes.
+# Of a run whose attention is computed as plain products; the scores of a large one would take gigabytes.
 MOST_SCORES = 1 << 24
 
 Kernel = Callable[..., Any]

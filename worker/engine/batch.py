@@ -16,7 +16,7 @@ from worker.decoding.knobs import Knobs
 from worker.engine.columns import Array, Columns, on_device, those
 from worker.engine.request import Request
 
-# Numbers of rows up to which sizes are so far apart, and how far apart they are beyond.
+# (most, step): up to `most` rows, sizes are multiples of `step`; above the last, of `LARGEST_STEP`.
 SIZES = ((64, 4), (128, 16), (512, 32), (2048, 128))
 LARGEST_STEP = 512
 

@@ -86,5 +86,5 @@ def on_device(device: torch.device, array: Array) -> Tensor:
 
 
 def those(device: torch.device, rows: Array) -> Tensor | None:
-    """The numbers of rows, unless there are none."""
+    """The numbers `rows` on the device; None if there are none."""
     return on_device(device, rows) if len(rows) else None

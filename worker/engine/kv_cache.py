@@ -57,7 +57,7 @@ class Slots:
 
 
 def affordable_positions(config: LladaConfig, dtype: torch.dtype, *, requests: int, free_bytes: int) -> int:
-    """Positions for so many requests as long as the model allows or, where memory is short, half of what is free."""
+    """Positions for `requests` of the model's full length or, where memory is short, for half of what is free."""
     bytes_of_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim * dtype.itemsize
     return max(1, min(requests * config.max_sequence_length, free_bytes // 2 // bytes_of_position))
 

@@ -18,7 +18,7 @@ from worker.models.projection import PlainWeight, Projection, Weight, packed
 
 WEIGHT_PREFIX = "model.transformer."
 
-# What this architecture computes one way only; a key that is absent or null means the same.
+# The only supported values; a key that is absent or null means the same.
 _ONLY: Mapping[str, str | bool] = {
     "block_type": "llama",
     "layer_norm_type": "rms",
