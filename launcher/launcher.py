@@ -92,7 +92,10 @@ class Launcher:
         to_be_read.clear()
 
     async def _reload(self) -> Reload:
-        """Reads the settings again and applies them: all or, if one of them cannot be used, none."""
+        """Reads the settings again and applies them: none if one of them cannot be used.
+
+        If a process does not start, those stay that had been applied before it; see `Stack.apply`.
+        """
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._watch = watch_of(self._line)
         try:
@@ -120,7 +123,7 @@ class Launcher:
 
     def _exchange(self, doors: Doors) -> None:
         """Closes what the router in charge does not use, be it the old doors or the new ones."""
-        used = self._stack.doors
+        used = self._stack.doors_in_use
         for each in (self._doors, doors):
             each.close(but=used)
         moved, self._doors = used.url != self._doors.url, used

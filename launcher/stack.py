@@ -19,6 +19,7 @@ from launcher.console import Console
 from launcher.health import Health, RouterHealth, WorkerHealth
 from launcher.plan import Plan, WorkerSpec, external_addresses, router_plan, worker_plan, worker_specs
 from launcher.ports import Doors
+from launcher.processes import Router, Worker
 from launcher.settings import LauncherRoot
 from launcher.supervised import POLL_SECONDS, StartError, Supervised
 from textdiffusion.settings import LauncherSettings
@@ -27,8 +28,6 @@ from textdiffusion.tasks import cancelled, together
 
 # By then the workers serve, and all that is left to load is a tokenizer.
 ROUTER_START_SECONDS: Final = 60.0
-# A router that was replaced waits so long for those who keep a connection open and say nothing.
-IDLE_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,65 +39,71 @@ class Machine:
     console: Console
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
-    spec: WorkerSpec
-    process: Supervised
-
-    @property
-    def given_up(self) -> bool:
-        return self.process.state == "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Router:
-    process: Supervised
-    patience: float  # seconds in which it can finish what it has, when another has taken over
-
-
 class Stack:
-    """The router in charge is the last of `_routers`; those before it are about to leave."""
+    """The router in charge is the last of `_routers`; those before it are about to leave.
+
+    What is wanted is what was configured last; where something of it did not start, not all of it runs.
+    """
 
     def __init__(self, root: LauncherRoot, doors: Doors, machine: Machine, on_lost: Callable[[], None]) -> None:
         """`on_lost` is called when nothing is left that could serve."""
-        self.doors = doors  # those that the router in charge was given
-        self._root = root
-        self._doors = doors
+        self._wanted_root = root
+        self._wanted_doors = doors
         self._machine = machine
         self._on_lost = on_lost
         self._workers: list[Worker] = []  # in the order in which they were started
         self._leaving: list[Worker] = []
         self._routers: list[Router] = []
+        self._arriving: list[Router] = []  # that starts, and is not in charge yet; one at most
         self._farewells: set[asyncio.Task[None]] = set()  # of routers that leave
-        self._is_news_to_router = False  # that workers were told something which it knows from them
         self._numbers = {"worker": count(), "router": count()}
 
     @property
     def processes(self) -> list[Supervised]:
-        routers = [router.process for router in self._routers]
+        routers = (router.process for router in (*self._routers, *self._arriving))
         return [*routers, *(worker.process for worker in (*self._workers, *self._leaving))]
+
+    @property
+    def doors_in_use(self) -> Doors:
+        """Those of the router in charge: there is one as soon as the stack has started."""
+        return self._routers[-1].doors
 
     async def start(self) -> None:
         """Returns once all of it serves. Raises `StartError`."""
-        await together(*(self._start_worker(spec) for spec in worker_specs(self._root, self._machine.devices)))
+        await together(*(self._start_worker(spec) for spec in worker_specs(self._wanted_root, self._machine.devices)))
         await self._take_over()
 
     async def apply(self, root: LauncherRoot, doors: Doors) -> bool:
         """Makes of the stack what is configured now, one process after the other; whether there was anything to do.
 
-        Raises `StartError` if something new does not start; what ran until then runs on.
+        Raises `StartError` if something new does not start. What had been replaced by then stays so; all else runs on
+        as it was, with the defaults that the router in charge knows of.
         """
-        self._root, self._doors = root, doors
-        wanted = worker_specs(root, self._machine.devices)
-        failed = {worker.spec.place: worker for worker in self._workers if worker.given_up}
-        running = [worker.spec for worker in self._workers if not worker.given_up]
-        changed = changes(running, [spec for spec in wanted if spec.place not in failed])
+        self._wanted_root, self._wanted_doors = root, doors
+        try:
+            return await self._become(worker_specs(root, self._machine.devices))
+        finally:
+            self._notice_loss()  # of what was given up while something else was about to take its place
+
+    async def stop(self) -> None:
+        """First the routers, when they have answered whom they had accepted; then the workers."""
+        await cancelled(*self._farewells)
+        await together(*(router.process.stop(router.drain_seconds) for router in (*self._routers, *self._arriving)))
+        await self._stop([*self._workers, *self._leaving])
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    async def _become(self, wanted: Sequence[WorkerSpec]) -> bool:
+        failed = {worker.spec.place: worker for worker in self._workers if worker.process.given_up}
+        usable = [worker.spec for worker in self._usable]
+        changed = changes(usable, [spec for spec in wanted if spec.place not in failed])
         await self._add(changed.start)
-        for old, new in changed.tell:
-            self._tell(self._of(old), new)
         for old, new in changed.replace:
             await self._replace(self._of(old), new)
         await self._retire([self._of(spec) for spec in changed.stop])
+        await self._tell(changed.tell)
         differs = await self._update_router()
         # Last, and each for itself: whoever could not be started before may not be in the way of all others.
         specs = {spec.place: spec for spec in wanted}
@@ -107,16 +112,6 @@ class Stack:
             await self._revive(failed[place], specs[place])
         return await self._update_router() or differs or bool(changed) or bool(failed)
 
-    async def stop(self) -> None:
-        """First the routers, when they have answered whom they had accepted; then the workers."""
-        await cancelled(*self._farewells)
-        await together(*(router.process.stop(self._drain_seconds) for router in self._routers))
-        await self._stop([*self._workers, *self._leaving])
-
-    def kill(self) -> None:
-        for process in self.processes:
-            process.kill()
-
     async def _add(self, specs: Iterable[WorkerSpec]) -> None:
         before = list(self._workers)
         try:
@@ -124,14 +119,6 @@ class Stack:
         except StartError:
             await self._forget([worker for worker in self._workers if worker not in before])
             raise
-
-    def _tell(self, worker: Worker, spec: WorkerSpec) -> None:
-        """Changes what can be changed in a worker that runs, now and for when it is started again."""
-        worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
-        worker.process.tell(spec.live)
-        self._is_news_to_router = True
-        self._workers[self._workers.index(worker)] = Worker(spec, worker.process)
-        self._machine.console.say(f"{worker.process.name} was told its new settings")
 
     async def _replace(self, old: Worker, spec: WorkerSpec) -> None:
         if beside(old.spec, [worker.spec for worker in self._workers]):
@@ -177,6 +164,29 @@ class Stack:
         await self._stop(workers)
         self._leaving = []
 
+    async def _tell(self, changed: Sequence[tuple[WorkerSpec, WorkerSpec]]) -> None:
+        """Gives workers that run other defaults, and has a router that starts read them there.
+
+        If it does not start, the workers get back those that the router in charge has read.
+        """
+        if not changed:
+            return
+        for old, new in changed:
+            self._adjust(self._of(old), new)
+        try:
+            await self._take_over()
+        except StartError:
+            for old, new in changed:
+                self._adjust(self._of(new), old)
+            raise
+
+    def _adjust(self, worker: Worker, spec: WorkerSpec) -> None:
+        """Changes what can be changed in a worker that runs, now and for when it is started again."""
+        worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
+        worker.process.tell(spec.live)
+        self._workers[self._workers.index(worker)] = Worker(spec, worker.process)
+        self._machine.console.say(f"{worker.process.name} was told {spec.live}")
+
     async def _forget(self, workers: Sequence[Worker]) -> None:
         """Ends workers that no router uses."""
         self._workers = [worker for worker in self._workers if worker not in workers]
@@ -184,7 +194,7 @@ class Stack:
 
     async def _start_worker(self, spec: WorkerSpec) -> Worker:
         plan = worker_plan(spec, f"worker-{next(self._numbers['worker'])}", self._machine.runtime)
-        worker = Worker(spec, self._supervised(plan, WorkerHealth(plan.address), self._root.launcher))
+        worker = Worker(spec, self._supervised(plan, WorkerHealth(plan.address), self._wanted_root.launcher))
         self._workers.append(worker)
         try:
             await worker.process.start()
@@ -196,7 +206,7 @@ class Stack:
     async def _update_router(self) -> bool:
         """Has another router take over if this one is not what is configured now; whether it had to."""
         running = self._routers[-1].process
-        differs = self._is_news_to_router or self._router_plan(running.name) != running.plan
+        differs = self._router_plan(running.name) != running.plan
         if differs:
             await self._take_over()
         return differs
@@ -206,38 +216,39 @@ class Stack:
         number = next(self._numbers["router"])
         plan = self._router_plan(f"router-{number}" if number else "router")
         try:
-            self._doors.open()
+            self._wanted_doors.open()
         except OSError as error:
-            raise StartError(f"cannot listen at {self._doors.url}: {error.strerror}") from error
-        limit = min(self._root.launcher.start_timeout_seconds, ROUTER_START_SECONDS)
+            raise StartError(f"cannot listen at {self._wanted_doors.url}: {error.strerror}") from error
+        limit = min(self._wanted_root.launcher.start_timeout_seconds, ROUTER_START_SECONDS)
         health = RouterHealth(Path(plan.environment[CONTROL]))
-        settings = self._root.launcher.model_copy(update={"start_timeout_seconds": limit})
+        settings = self._wanted_root.launcher.model_copy(update={"start_timeout_seconds": limit})
         process = self._supervised(plan, health, settings)
-        patience = self._root.router.request_timeout_seconds + self._drain_seconds + IDLE_SECONDS
-        before, router = self._routers[-1:], Router(process, patience)
-        self._routers.append(router)
+        router = Router(self._wanted_root, self._wanted_doors, process)
+        self._arriving = [router]
         try:
             await process.start()
             await self._accepted(process, health)
         except StartError:
-            await process.stop(self._drain_seconds)  # it may have accepted connections
-            self._routers.remove(router)
+            await process.stop(router.drain_seconds)  # it may have accepted connections
+            self._arriving = []
             raise
-        self.doors, self._is_news_to_router = self._doors, False
+        before = self._routers[-1:]
+        self._routers.append(router)
+        self._arriving = []
         for each in before:
             farewell = asyncio.create_task(self._see_off(each))
             self._farewells.add(farewell)
             farewell.add_done_callback(self._farewells.discard)
 
     async def _see_off(self, router: Router) -> None:
-        await router.process.leave(signal.SIGUSR1, router.patience)
+        await router.process.leave(signal.SIGUSR1, router.patience_seconds)
         self._routers.remove(router)
 
     async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
         """Returns once the router uses all workers that serve. Raises `StartError` if it does not get that far."""
         clock = asyncio.get_running_loop().time
         give_up = clock() + ROUTER_START_SECONDS
-        while router.state != "failed" and clock() < give_up:
+        while not router.given_up and clock() < give_up:
             serving = [worker.process for worker in self._in_front() if worker.process.state == "ready"]
             try:
                 if uses_all(await health.details(), {process.plan.address: process.name for process in serving}):
@@ -249,29 +260,29 @@ class Stack:
 
     def _router_plan(self, name: str) -> Plan:
         addresses = [worker.process.plan.address for worker in self._in_front()]
-        return router_plan(self._root, name, self._doors, addresses, self._machine.runtime)
+        return router_plan(self._wanted_root, name, self._wanted_doors, addresses, self._machine.runtime)
 
     def _in_front(self) -> list[Worker]:
         """Those that may serve together: of each model, the ones with the weights of the last to be started."""
-        usable = [worker for worker in self._workers if not worker.given_up]
-        weights = {worker.spec.model: worker.spec.weights for worker in usable}
-        return [worker for worker in usable if worker.spec.weights == weights[worker.spec.model]]
+        weights = {worker.spec.model: worker.spec.weights for worker in self._usable}
+        return [worker for worker in self._usable if worker.spec.weights == weights[worker.spec.model]]
+
+    @property
+    def _usable(self) -> list[Worker]:
+        return [worker for worker in self._workers if not worker.process.given_up]
 
     def _supervised(self, plan: Plan, health: Health, settings: LauncherSettings) -> Supervised:
-        return Supervised(plan, health, settings, self._machine.console, self._given_up)
+        return Supervised(plan, health, settings, self._machine.console, self._notice_loss)
 
-    def _given_up(self) -> None:
-        no_router = bool(self._routers) and self._routers[-1].process.state == "failed"
-        no_worker = all(worker.given_up for worker in self._workers)
-        if no_router or (no_worker and not any(external_addresses(self._root))):
+    def _notice_loss(self) -> None:
+        routers = [*self._routers[-1:], *self._arriving]
+        no_router = bool(routers) and all(router.process.given_up for router in routers)
+        no_worker = not self._usable and not any(external_addresses(self._wanted_root))
+        if no_router or no_worker:
             self._on_lost()
 
     async def _stop(self, workers: Sequence[Worker]) -> None:
-        await together(*(worker.process.stop(self._root.launcher.grace_seconds) for worker in workers))
+        await together(*(worker.process.stop(self._wanted_root.launcher.grace_seconds) for worker in workers))
 
     def _of(self, spec: WorkerSpec) -> Worker:
         return next(worker for worker in self._workers if worker.spec == spec)
-
-    @property
-    def _drain_seconds(self) -> float:
-        return self._root.router.settle_seconds + self._root.drain_seconds

@@ -65,6 +65,11 @@ class Supervised:
     def pid(self) -> int | None:
         return self._child.pid if self._child and self._child.returncode is None else None
 
+    @property
+    def given_up(self) -> bool:
+        """Whether it does not serve and is not started again."""
+        return self.state == "failed"
+
     async def start(self) -> None:
         """Returns once the process serves; from then on it is kept serving. Raises `StartError`.
 

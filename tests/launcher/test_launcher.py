@@ -152,6 +152,11 @@ def test_a_worker_that_hangs_is_killed_and_started_again(launch: Launch) -> None
     stack.until("worker-0 died: it was not healthy for 1 s and was killed").until("worker-0 is ready again")
 
 
+MORE = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
+OTHER_DEFAULTS = "[models.generation]\nsteps = 4\n"
+OTHER_ROUTER = "[router]\nmax_waiting_requests = 1\n"
+
+
 def config(folder: Path, text: str = "") -> None:
     """Written at once, as an editor or Kubernetes would."""
     written = folder / "written.toml"
@@ -173,7 +178,7 @@ def reconfigure(stack: Any, folder: Path, text: str = "") -> None:
 
 def test_other_settings_of_the_router_take_another_router_on_the_same_port(configured: Any, tmp_path: Path) -> None:
     before, port = configured.children, re.findall(r"Ready: \S+:(\d+)/", configured.text)
-    reconfigure(configured, tmp_path, "[router]\nmax_waiting_requests = 1\n")
+    reconfigure(configured, tmp_path, OTHER_ROUTER)
     configured.until("router-1 is ready").until("router | drained")
     assert {name: pid for name, pid in configured.children.items() if name in before} == before
     assert re.findall(r"Ready: \S+:(\d+)/", configured.text) == port
@@ -186,6 +191,35 @@ def test_generation_defaults_are_told_to_the_worker_that_runs(configured: Any, t
     assert "worker-0 | told {'generation': {'steps': 4}, 'log_level': 'info'}" in configured.text
     assert configured.children["worker-0"] == before["worker-0"]
     assert "router-1 is ready" in configured.text  # which knows of them
+
+
+def test_where_a_worker_cannot_be_replaced_no_other_is_told_what_the_router_would_not_know(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path, MORE)
+    stack = launch("--watch=false").until("Ready:")
+    (tmp_path / "FAKE_WORKER").write_text("refuses")
+    reconfigure(stack, tmp_path, f"{OTHER_DEFAULTS}{MORE}max_queued_requests = 1\n")
+    stack.until("could not be applied: worker-2 failed to start")
+    (tmp_path / "FAKE_WORKER").unlink()
+    stack.send(signal.SIGHUP)
+    stack.until("the new configuration is applied")
+    assert order(stack.text, "could not be applied", "worker-3 is ready", "worker-0 | told", "router-2 is ready")
+
+
+def test_workers_get_their_defaults_back_where_the_router_that_would_know_the_new_ones_does_not_start(
+    configured: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "FAKE_ROUTER").write_text("refuses")
+    reconfigure(configured, tmp_path, OTHER_DEFAULTS)
+    configured.until("could not be applied: router-1 failed to start: it ended with exit code 1")
+    configured.send(signal.SIGTERM)
+    assert configured.exit_code() == 0
+    told = re.findall(r"worker-0 \| told (.*)", configured.text)
+    assert told == [
+        "{'generation': {'steps': 4}, 'log_level': 'info'}",
+        "{'generation': {}, 'log_level': 'info'}",
+    ]
 
 
 def test_another_engine_takes_another_worker_which_serves_before_the_old_one_goes(
@@ -208,8 +242,7 @@ def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured
 
 
 def test_a_model_can_come_and_go(configured: Any, tmp_path: Path) -> None:
-    more = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
-    reconfigure(configured, tmp_path, more)
+    reconfigure(configured, tmp_path, MORE)
     configured.until("the new configuration is applied")
     assert order(configured.text, "worker-1 is ready", "router-1 is ready")
     reconfigure(configured, tmp_path)
@@ -234,7 +267,7 @@ def test_sighup_has_the_configuration_read_at_once_and_is_all_there_is_without_a
     stack = launch("--watch=false").until("Ready:")
     stack.send(signal.SIGHUP)
     stack.until("nothing has changed for the processes")
-    config(tmp_path, "[router]\nmax_waiting_requests = 1\n")
+    config(tmp_path, OTHER_ROUTER)
     assert stack.runs_on_for(2)
     stack.send(signal.SIGHUP)
     stack.until("router-1 is ready").until("the new configuration is applied")
@@ -246,6 +279,36 @@ def test_another_port_is_taken_before_the_old_one_is_let_go(configured: Any, tmp
         configured.until("nothing has changed").until("is in use")
     reconfigure(configured, tmp_path, f"[router]\nprobe_port = {free_port}\n")
     configured.until("the new configuration is applied")
+
+
+def test_a_router_that_dies_too_often_before_it_takes_over_leaves_the_one_in_charge(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path)
+    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    (tmp_path / "FAKE_ROUTER").write_text("connecting")
+    reconfigure(stack, tmp_path, OTHER_ROUTER)
+    stack.until("router-1 is ready")
+    os.kill(stack.children["router-1"], signal.SIGKILL)
+    stack.until("could not be applied: router-1 does not use the workers that serve")
+    assert stack.runs_on_for(ECHO_SECONDS)
+    stack.send(signal.SIGTERM)
+    assert stack.exit_code() == 0
+
+
+def test_where_the_router_in_charge_is_given_up_and_the_next_does_not_start_the_launcher_ends(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path)
+    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    (tmp_path / "FAKE_ROUTER").write_text("never-serves")
+    reconfigure(stack, tmp_path, OTHER_ROUTER)
+    stack.until("router-1 | pid")
+    os.kill(stack.children["router"], signal.SIGKILL)
+    stack.until("router died more than 0 times within 300 s; it is given up")
+    os.kill(stack.children["router-1"], signal.SIGKILL)
+    assert stack.exit_code() == 3
+    assert "could not be applied: router-1 failed to start: it was ended by signal 9" in stack.text
 
 
 def test_a_signal_while_the_configuration_is_applied_stops_everything(
@@ -281,13 +344,12 @@ def test_a_key_that_is_taken_out_of_its_file_is_no_longer_known(launch: Launch, 
 def test_a_worker_that_was_given_up_is_in_the_way_of_no_change_and_gets_another_chance(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path, '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n')
+    config(tmp_path, MORE)
     stack = launch("--crash-budget=0").until("Ready:")
     os.kill(stack.children["worker-1"], signal.SIGKILL)
     stack.until("worker-1 died more than 0 times")
     (tmp_path / "FAKE_WORKER").write_text("refuses")
-    more = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n[router]\nmax_waiting_requests = '
-    config(tmp_path, f"{more}1\n")
+    config(tmp_path, f"{MORE}{OTHER_ROUTER}")
     stack.until("router-1 is ready").until("worker-1 failed to start").until("the new configuration is applied")
     (tmp_path / "FAKE_WORKER").unlink()
     stack.send(signal.SIGHUP)

@@ -1,10 +1,14 @@
-"""Stands in for `python -m router`; answers health and nothing else. FAKE_ROUTER is the state of every worker."""
+"""Stands in for `python -m router`; answers health and nothing else.
+
+FAKE_ROUTER is the state of every worker, or `refuses` or `never-serves` for a router that does not get so far.
+"""
 
 import asyncio
 import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 from aiohttp import web
 
@@ -23,7 +27,6 @@ def option(name: str) -> str:
 
 
 async def health(_: web.Request) -> web.Response:
-    state = os.environ.get("FAKE_ROUTER", "serving")
     reason = None if state == "serving" else "its tokenizer is another one"
     addresses = filter(None, option("workers").split(","))
     return web.json_response(
@@ -53,4 +56,12 @@ async def serve() -> None:
     say("drained")
 
 
+# A file named so, in the folder where the launcher runs, says it from the next start on.
+written = Path("FAKE_ROUTER")
+state = written.read_text() if written.exists() else os.environ.get("FAKE_ROUTER", "serving")
+if state == "refuses":
+    sys.exit("error: a certificate cannot be read")
+if state == "never-serves":
+    say(f"pid {os.getpid()} waits")
+    signal.pause()
 asyncio.run(serve())
