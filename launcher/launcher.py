@@ -27,7 +27,7 @@ CLIENT_DEFAULT_URL: Final = "http://127.0.0.1:3001"
 
 
 class Launcher:
-    """One stack and its settings, as they are and as they become."""
+    """One stack and its settings: those that were read last and could be used."""
 
     def __init__(
         self, line: CommandLine[LauncherRoot], root: LauncherRoot, watch: Watch, doors: Doors, machine: Machine
@@ -108,6 +108,7 @@ class Launcher:
             for problem in problems:
                 self._console.say(f"    {problem}", "error")
             return {"at": at, "outcome": "rejected", "problems": problems}
+        self._root = root
         self._watch.follow(root.files)
         self._console.log_format = root.logging.log_format
         try:
@@ -117,7 +118,6 @@ class Launcher:
             return {"at": at, "outcome": "failed", "problems": [str(error)]}
         finally:
             self._exchange(doors)
-        self._root = root
         self._console.say("the new configuration is applied" if changed else "nothing has changed for the processes")
         return {"at": at, "outcome": "applied", "problems": []}
 

@@ -281,6 +281,12 @@ def test_another_port_is_taken_before_the_old_one_is_let_go(configured: Any, tmp
     configured.until("the new configuration is applied")
 
 
+def test_a_new_address_is_announced_with_the_models_that_are_served_there(configured: Any, tmp_path: Path) -> None:
+    reconfigure(configured, tmp_path, f'{MORE}[router]\nhost = "localhost"\n')
+    configured.until("Ready: http://localhost:")
+    assert "/v1 (model tiny, more)" in configured.lines[-1]
+
+
 def test_a_router_that_dies_too_often_before_it_takes_over_leaves_the_one_in_charge(
     launch: Launch, tmp_path: Path
 ) -> None:
