@@ -61,7 +61,7 @@ def _row(process: ProcessStatus) -> Sequence[str]:
 def _notes(status: LauncherStatus) -> Iterator[str]:
     for process in status["processes"]:
         if process["reason"]:
-            yield f"{process['name']} had died: it {process['reason']}"
+            yield f"last end of {process['name']}: it {process['reason']}"
     if status["reload"]:
         yield f"last change of the configuration, {status['reload']['at']}: {status['reload']['outcome']}"
         yield from (f"    {problem}" for problem in status["reload"]["problems"])

@@ -47,7 +47,7 @@ class Supervised:
         self.plan = plan
         self.health = health
         self.state: ProcessState = "starting"
-        self.reason: str | None = None  # how it ended last
+        self.reason: str | None = None  # how it ended last: the end of a sentence that begins with its name
         self.starts = 0
         self.started_at = 0.0  # by the event loop's clock
         self._settings = settings
@@ -172,14 +172,13 @@ class Supervised:
                 return
             if ended.done():
                 self.reason = explain_exit(ended.result())
-                problem = f"failed to start: it {self.reason}"
             else:
-                problem = self.reason = f"is not ready, and has said nothing for {limit:g} s"
                 child.kill()
                 await ended
+                self.reason = f"was not ready, said nothing for {limit:g} s and was killed"
         finally:
             await cancelled(ended, serving)
-        raise StartError(f"{self.name} {problem}", tuple(child.last_lines))
+        raise StartError(f"{self.name} failed to start: it {self.reason}", tuple(child.last_lines))
 
     async def _until_it_serves(self) -> None:
         while not await self.health.serves():  # noqa: ASYNC110 - only asking tells

@@ -102,7 +102,10 @@ def test_a_worker_killed_while_loading_is_explained_by_its_signal(launch: Launch
 def test_a_worker_that_never_serves_ends_the_start_in_time(launch: Launch) -> None:
     stack = launch("--model=./tiny", "--start-timeout-seconds=1.5", FAKE_WORKER="never-serves")
     assert stack.exit_code() == 2
-    assert "worker-0 is not ready, and has said nothing for 1.5 s; its last lines:" in stack.text
+    assert (
+        "worker-0 failed to start: it was not ready, said nothing for 1.5 s and was killed; its last lines:"
+        in stack.text
+    )
     assert "Traceback" not in stack.text
 
 

@@ -63,7 +63,7 @@ def test_what_is_not_known_is_a_dash_and_how_a_process_ended_is_told_in_words() 
     )
     table = report.table(status(gone)).splitlines()
     assert table[2].split()[:8] == ["worker-0", "waiting", "-", "-", "0", "-", "-", "-"]
-    assert table[3] == "worker-0 had died: it was ended by signal 9"
+    assert table[3] == "last end of worker-0: it was ended by signal 9"
 
 
 def test_a_configuration_that_was_refused_is_told_with_its_mistakes() -> None:

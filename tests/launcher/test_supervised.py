@@ -166,9 +166,10 @@ async def test_one_that_ends_while_it_starts_is_explained_with_its_last_lines(ma
 async def test_one_that_does_not_begin_to_serve_is_killed(make: Make) -> None:
     process = make(start_timeout_seconds=0.2)
     process.health.serving = False
-    with pytest.raises(StartError, match=r"child is not ready, and has said nothing for 0\.2 s"):
+    with pytest.raises(StartError, match=r"child failed to start: it was not ready, said nothing for 0\.2 s"):
         await process.start()
     assert process.pid is None
+    assert process.reason == "was not ready, said nothing for 0.2 s and was killed"
 
 
 async def test_one_that_cannot_be_started_at_all_is_no_traceback(make: Make) -> None:
