@@ -44,8 +44,9 @@ async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
 def only(device: str, environment: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     """What a worker for `device` is told to use, and the variables that have it share the machine.
 
-    They keep it from seeing other GPUs: a process that sees a GPU takes some of its memory, used or not. On the CPU
-    they say how its threads wait for one another, unless that has been said.
+    They keep it from seeing other GPUs: a process that sees a GPU takes some of its memory, used or not. GPUs that are
+    hidden from this process stay hidden from it. On the CPU they say how its threads wait for one another, unless that
+    has been said.
     """
     if device == CPU:
         return device, {} if any(name in environment for name in SPINNING_IS_CHOSEN) else SPINNING
@@ -53,9 +54,9 @@ def only(device: str, environment: Mapping[str, str]) -> tuple[str, Mapping[str,
     if not numbered:
         return device, {}
     number = int(numbered[1] or 0)
-    visible = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
-    if not visible:
+    if VISIBLE not in environment:
         return "cuda:0", {VISIBLE: str(number)}
+    visible = [name.strip() for name in environment[VISIBLE].split(",") if name.strip()]
     if number < len(visible):
         return "cuda:0", {VISIBLE: visible[number]}
     return device, {}  # the worker says that it is not there

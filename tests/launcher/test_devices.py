@@ -39,8 +39,9 @@ def test_gpus_are_counted_among_those_that_are_visible_here_whatever_they_are_ca
     assert only("cuda:1", environment) == ("cuda:0", {"CUDA_VISIBLE_DEVICES": "MIG-GPU-1a2b/7/0"})
 
 
-def test_a_gpu_that_is_not_visible_is_left_for_the_worker_to_complain_of() -> None:
-    assert only("cuda:2", {"CUDA_VISIBLE_DEVICES": "0,1"}) == ("cuda:2", {})
+@pytest.mark.parametrize(("device", "visible"), [("cuda:2", "0,1"), ("cuda:0", ""), ("cuda", " ")])
+def test_a_gpu_that_is_hidden_stays_so_and_is_left_for_the_worker_to_complain_of(device: str, visible: str) -> None:
+    assert only(device, {"CUDA_VISIBLE_DEVICES": visible}) == (device, {})
 
 
 def test_threads_on_the_cpu_wait_so_that_others_can_compute_too_unless_somebody_has_chosen() -> None:

@@ -27,7 +27,7 @@ def order(text: str, *words: str) -> bool:
 
 
 async def test_one_worker_per_device_then_the_router_then_one_line_that_says_where(launch: Launch) -> None:
-    stack = launch("--model=./tiny", "--devices=cpu,cuda:1", CUDA_VISIBLE_DEVICES="").until("Ready:")
+    stack = launch("--model=./tiny", "--devices=cpu,cuda:1", CUDA_VISIBLE_DEVICES="0,1").until("Ready:")
     said = r'Ready: (http://127.0.0.1:\d+)/v1 \(model tiny\)\. Try: \1/ in a browser, or uv run .* "Spell river"'
     url = re.fullmatch(said, stack.lines[-1])
     assert url

@@ -65,7 +65,8 @@ def test_a_worker_is_told_all_that_its_model_is_configured_with() -> None:
     assert {"--device=cpu", "--dtype=float32", "--max-queued-requests=3"} <= set(last)
 
 
-def test_a_worker_sees_no_other_gpu_than_its_own() -> None:
+def test_a_worker_sees_no_other_gpu_than_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     first, second, last = worker_plans()
     assert first.environment["CUDA_VISIBLE_DEVICES"] == "0"
     assert second.environment["CUDA_VISIBLE_DEVICES"] == "1"
