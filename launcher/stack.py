@@ -121,7 +121,7 @@ class Stack:
             raise
 
     async def _replace(self, old: Worker, spec: WorkerSpec) -> None:
-        if beside(old.spec, [worker.spec for worker in self._workers]):
+        if beside(old.spec, [worker.spec for worker in self._usable]):
             new = await self._start_worker(spec)
             try:
                 await self._retire([old])

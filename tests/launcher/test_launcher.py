@@ -156,6 +156,7 @@ def test_a_worker_that_hangs_is_killed_and_started_again(launch: Launch) -> None
 
 
 MORE = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
+GPUS = '[[models]]\npath = "tiny"\ndevices = ["cuda:0", "cuda:1"]\n'
 OTHER_DEFAULTS = "[models.generation]\nsteps = 4\n"
 OTHER_ROUTER = "[router]\nmax_waiting_requests = 1\n"
 
@@ -365,12 +366,23 @@ def test_a_worker_that_was_given_up_is_in_the_way_of_no_change_and_gets_another_
     stack.until("worker-1 is ready").until("router-2 is ready").until("the new configuration is applied")
 
 
+def test_a_worker_on_a_gpu_stays_for_its_successor_where_the_others_of_its_model_are_given_up(
+    launch: Launch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(GPUS)
+    stack = launch("--crash-budget=0").until("Ready:")
+    os.kill(stack.children["worker-1"], signal.SIGKILL)
+    stack.until("worker-1 died more than 0 times")
+    (tmp_path / "config.toml").write_text(f"{GPUS}max_queued_requests = 1\n")
+    stack.until("the new configuration is applied")
+    assert order(stack.text, "worker-2 is ready", "stopping worker-0")
+
+
 def test_a_signal_while_a_worker_is_exchanged_starts_nothing_more(launch: Launch, tmp_path: Path) -> None:
-    gpus = '[[models]]\npath = "tiny"\ndevices = ["cuda:0", "cuda:1"]\n'
-    (tmp_path / "config.toml").write_text(gpus)
+    (tmp_path / "config.toml").write_text(GPUS)
     stack = launch().until("Ready:")
     (tmp_path / "FAKE_WORKER").write_text("never-serves")
-    (tmp_path / "config.toml").write_text(f"{gpus}max_queued_requests = 1\n")
+    (tmp_path / "config.toml").write_text(f"{GPUS}max_queued_requests = 1\n")
     stack.until("worker-2 | pid")
     stack.send(signal.SIGTERM)
     assert stack.exit_code() == 0
