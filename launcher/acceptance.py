@@ -9,7 +9,10 @@ class RefusedError(Exception):
 
 
 def uses_all(health: Mapping[str, Any] | None, workers: Mapping[str, str]) -> bool:
-    """What GET /health of the router says of `workers`, which maps their addresses to names. Raises `RefusedError`."""
+    """Whether the router's GET /health says that it uses all of `workers`, which maps their addresses to names.
+
+    Raises `RefusedError`.
+    """
     seen = {worker["address"]: worker for worker in health["workers"]} if health else {}
     for address, name in workers.items():
         if address in seen and seen[address]["state"] == "refused":

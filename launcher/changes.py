@@ -8,9 +8,11 @@ from launcher.plan import WorkerSpec
 
 @dataclass(frozen=True, slots=True)
 class Changes:
+    """Pairs are a worker that runs, and what it is to become."""
+
     start: Sequence[WorkerSpec]
-    replace: Sequence[tuple[WorkerSpec, WorkerSpec]]  # the one that runs, and what it is to become
-    tell: Sequence[tuple[WorkerSpec, WorkerSpec]]
+    replace: Sequence[tuple[WorkerSpec, WorkerSpec]]  # by another process
+    tell: Sequence[tuple[WorkerSpec, WorkerSpec]]  # which can change that without a new process
     stop: Sequence[WorkerSpec]
 
     def __bool__(self) -> bool:
@@ -18,7 +20,7 @@ class Changes:
 
 
 def changes(running: Sequence[WorkerSpec], wanted: Sequence[WorkerSpec]) -> Changes:
-    """A worker is what it was if it serves the same model on the same device."""
+    """Compares the workers that have the same place; those that are without a counterpart start or stop."""
     now = {spec.place: spec for spec in running}
     then = {spec.place: spec for spec in wanted}
     both = [(now[place], then[place]) for place in then if place in now]

@@ -1,7 +1,7 @@
 """What `devices = ["auto"]` stands for, which processor a worker gets, and how much of it.
 
 Only the worker's own torch can say which GPUs it can use, and to import that takes seconds. So it is asked only where
-a driver has left its mark.
+the device file of a GPU driver is there.
 """
 
 import asyncio
@@ -42,11 +42,11 @@ async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
 
 
 def only(device: str, environment: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-    """What a worker for `device` is told to use, and the variables that have it share the machine.
+    """What a worker for `device` has to call it, and the environment variables that it gets.
 
-    They keep it from seeing other GPUs: a process that sees a GPU takes some of its memory, used or not. GPUs that are
-    hidden from this process stay hidden from it. On the CPU they say how its threads wait for one another, unless that
-    has been said.
+    It sees no other GPU: a process that sees one takes some of its memory, used or not. GPUs that are hidden from this
+    process stay hidden from it. On the CPU the variables say how its threads wait for one another, unless that is
+    chosen already.
     """
     if device == CPU:
         return device, {} if any(name in environment for name in SPINNING_IS_CHOSEN) else SPINNING
@@ -68,5 +68,5 @@ def cores() -> int:
 
 
 def share_of_cores(workers: int, there_are: int) -> int | None:
-    """The threads of each of so many workers on this CPU; none: as its libraries choose, where it is the only one."""
+    """How many threads each of so many workers on this CPU gets; none if it is alone, and its libraries choose."""
     return max(1, there_are // workers) if workers > 1 else None

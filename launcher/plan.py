@@ -54,7 +54,7 @@ class WorkerSpec:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """What it is one after a change, too, if it is there."""
+        """What identifies a worker across a change: its model, its device and its number there."""
         return self.model, self.device, self.number
 
     @property
@@ -70,7 +70,7 @@ class WorkerSpec:
 
     @property
     def fixed(self) -> Any:
-        """What takes a new process to change. The grace period is not worth one."""
+        """What only a new process can change. The grace period is left out: it is not worth one."""
         settings = self.settings.model_copy(update={"generation": GenerationSettings(), "grace_seconds": 1.0})
         return settings, self.variables, self.logging.log_format, self.tracing
 

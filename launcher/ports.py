@@ -48,7 +48,7 @@ class Doors:
 
     @classmethod
     def of(cls, router: RouterSettings, known: "Doors | None" = None) -> Self:
-        """Those that the settings ask for, the `known` ones among them as they are. Raises `ConfigurationError`."""
+        """The doors that the settings ask for; a `known` one is used again. Raises `ConfigurationError`."""
         _refuse_exchange(router, known)
         main = _same(known.main if known else None, router.host, router.port)
         probes = _same(known.probes if known else None, router.host, router.probe_port)

@@ -13,7 +13,7 @@ from typing import Final
 
 FIRST_DELAY_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 30.0
-LEAST_SHARE: Final = 0.5  # of a delay that is left to wait by the unluckiest draw
+LEAST_SHARE: Final = 0.5  # of a delay, that is waited in any case; chance decides about the rest
 
 
 class Restarts:

@@ -21,7 +21,7 @@ from textdiffusion.configuration import ConfigurationError
 STATUS_SOCKET: Final = "launcher.sock"
 # The address of a unix socket holds 107 bytes, and the names of folders and socket come on top.
 LONGEST_PARENT: Final = 60
-FRESH_SECONDS: Final = 60.0  # in which a folder may not be locked yet
+FRESH_SECONDS: Final = 60.0  # a folder that is younger may not be locked yet
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from textdiffusion.settings import (
 )
 
 DEFAULT_CONFIG = Path("config.toml")
-# More than a child is told, so that one that uses all its time still ends by itself.
+# Waited beyond the time that a child is told to end in, so that one that uses all of it still ends by itself.
 KILL_MARGIN_SECONDS: Final = 5.0
 
 

@@ -54,7 +54,7 @@ class Stack:
         self._workers: list[Worker] = []  # in the order in which they were started
         self._leaving: list[Worker] = []
         self._routers: list[Router] = []
-        self._arriving: list[Router] = []  # that starts, and is not in charge yet; one at most
+        self._arriving: list[Router] = []  # the one that starts and is not in charge yet
         self._farewells: set[asyncio.Task[None]] = set()  # of routers that leave
         self._numbers = {"worker": count(), "router": count()}
 
@@ -204,7 +204,7 @@ class Stack:
         return worker
 
     async def _update_router(self) -> bool:
-        """Has another router take over if this one is not what is configured now; whether it had to."""
+        """Has another router take over if this one is not what is configured now; whether that was so."""
         running = self._routers[-1].process
         differs = self._router_plan(running.name) != running.plan
         if differs:

@@ -26,7 +26,7 @@ class Watch:
         self._known = (*self._known, *contents(paths))
 
     async def changed(self, every_seconds: float = EVERY_SECONDS) -> None:
-        """Returns once the files differ from what they were, and nobody writes on."""
+        """Returns once the files differ from what they were, and are no longer being written."""
         before = self._known
         while True:
             await asyncio.sleep(every_seconds)
