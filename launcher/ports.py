@@ -15,12 +15,11 @@ from typing import Final
 
 from typing_extensions import Self
 
-from textdiffusion.addresses import TcpAddress
+from textdiffusion.addresses import BACKLOG, TcpAddress
 from textdiffusion.configuration import ConfigurationError
 from textdiffusion.settings import RouterSettings
 
 NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-MOST_WAITING: Final = 4096  # connections; the kernel has a limit of its own below that
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Doors:
         """From now on whoever connects waits to be served. Raises `OSError` if another program was faster."""
         for door in self.all:
             for each in door.sockets:
-                each.listen(MOST_WAITING)
+                each.listen(BACKLOG)
 
     def close(self, but: "Doors | None" = None) -> None:
         """Gives up the ports, except for those that are among the doors of another."""

@@ -185,7 +185,7 @@ class Stack:
         worker.process.plan = worker_plan(spec, worker.process.name, self._machine.runtime)
         worker.process.tell(spec.live)
         self._workers[self._workers.index(worker)] = Worker(spec, worker.process)
-        self._machine.console.say(f"{worker.process.name} was told {spec.live}")
+        self._machine.console.say(f"{worker.process.name} was told its settings")
 
     async def _forget(self, workers: Sequence[Worker]) -> None:
         """Ends workers that no router uses."""

@@ -4,14 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from socket import socket
-from typing import Final
 
 from aiohttp import web
 
-from textdiffusion.addresses import TcpAddress
-
-# To listen on a socket again sets its backlog anew. The kernel's own limit, `net.core.somaxconn`, is seldom higher.
-BACKLOG: Final = 4096
+from textdiffusion.addresses import BACKLOG, TcpAddress
 
 
 class CannotListenError(Exception):

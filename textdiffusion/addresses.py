@@ -11,6 +11,9 @@ from typing import Final
 UNIX: Final = "unix:"
 HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[^\[\]]+\]|[^:\[\]/\s]+):(?P<port>\d{1,5})", re.ASCII)
 HIGHEST_PORT: Final = 65535
+# Connections that may wait to be accepted, set anew by each process that listens on the same socket. The kernel's own
+# limit, `net.core.somaxconn`, is seldom higher.
+BACKLOG: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
