@@ -16,6 +16,8 @@ from client.events import events
 from client.question import Question
 
 CONNECT_SECONDS: Final = 10.0
+LIST_SECONDS: Final = 15.0  # for the list of models, the connection included: it waits for no model
+SILENCE_SECONDS: Final = 120.0  # within a stream that has begun; this project's router sends something every 15
 END_SECONDS: Final = 5.0  # for a stream to end after its last event
 DONE: Final = "[DONE]"
 
@@ -28,14 +30,20 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Its methods raise `NoAnswerError`."""
+    """Its methods raise `NoAnswerError`.
+
+    How long a request may wait and be worked on is the server's business: as long as a reply has not begun, a server
+    that is busy and one that hangs look the same.
+    """
 
     url: str
     api_key: str = field(default="", repr=False)
+    list_seconds: float = LIST_SECONDS
+    silence_seconds: float = SILENCE_SECONDS
 
     async def models(self) -> Sequence[ModelCard]:
         """At least one."""
-        async with self._asked("GET", "models") as response:
+        async with self._asked("GET", "models", seconds=self.list_seconds) as response:
             models = (await _checked_json(response)).get("data")
         if not models:
             raise RefusedError("the server has no model")
@@ -54,7 +62,7 @@ class Server:
         async with self._asked("POST", question.path, {**question.body, "stream": True}) as response:
             if not response.ok:
                 await _checked_json(response)
-            async with aclosing(events(response.content.iter_any())) as arriving:
+            async with aclosing(self._pieces(response)) as pieces, aclosing(events(pieces)) as arriving:
                 async for event in arriving:
                     if event == DONE:
                         await _read_on(response)
@@ -62,13 +70,29 @@ class Server:
                     yield read_chunk(event)
         raise RefusedError("the server ended the reply early")
 
+    async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        """Of a stream. Raises `RefusedError` if, once it has begun, nothing comes for too long, not even a comment."""
+        silent = RefusedError(f"the reply broke off: the server said nothing more for {self.silence_seconds:g} s")
+        piece = await response.content.readany()
+        while piece:
+            yield piece
+            # `asyncio.wait_for` can lose a cancellation.
+            silence = asyncio.get_running_loop().call_later(
+                self.silence_seconds, response.content.set_exception, silent
+            )
+            try:
+                piece = await response.content.readany()
+            finally:
+                silence.cancel()
+
     @asynccontextmanager
     async def _asked(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, seconds: float | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The reply, all of which has to be there within `seconds`."""
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        with _told_plainly(self.url):
+        timeout = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
+        with _told_plainly(self.url, seconds):
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
                 session.request(method, f"{self.url}/{path}", json=body) as response,
@@ -100,8 +124,8 @@ def _card(told: Mapping[str, Any]) -> ModelCard:
 
 
 @contextmanager
-def _told_plainly(url: str) -> Iterator[None]:
-    """What goes wrong with a connection, in words for the user."""
+def _told_plainly(url: str, seconds: float | None) -> Iterator[None]:
+    """What goes wrong with a connection, in words for the user; `seconds` is what the reply may take."""
     try:
         yield
     except aiohttp.InvalidURL as error:
@@ -110,5 +134,7 @@ def _told_plainly(url: str) -> Iterator[None]:
         raise NoServerError(f"there is no secure connection to {url}: {error}") from error
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise NoServerError(f"no server answers at {url}; `just run-launcher` starts one") from error
-    except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+    except asyncio.TimeoutError as error:
+        raise NoServerError(f"{url} accepted the connection, but did not answer within {seconds:g} s") from error
+    except aiohttp.ClientError as error:
         raise RefusedError(f"the connection to {url} broke off") from error

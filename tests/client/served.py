@@ -20,6 +20,7 @@ class Served:
         self.replies: list[str] = []  # instead of what was said
         self.canvases: Sequence[Mapping[str, Any]] = ()  # told one by one, before the text
         self.ending = b"data: [DONE]\n\n"
+        self.waiting_seconds = 0.0  # between the status and the first event
         self.pause_seconds = 0.0  # between the last event and the end of the stream
         self.hang = False
         self.asked = asyncio.Event()
@@ -53,6 +54,7 @@ class Served:
         if asked.get("stream"):
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
+            await asyncio.sleep(self.waiting_seconds)
             canvases = self.canvases if asked.get("diffusing") else ()
             await response.write(b"".join(_event({**_chunk(chat, ""), "canvas": canvas}) for canvas in canvases))
             for letter in text:
