@@ -34,7 +34,7 @@ def read_chunk(event: str) -> Chunk:
         text = "".join(_text(choice) for choice in content.get("choices") or ())
         canvas, usage = content.get("canvas"), content.get("usage")
         return Chunk(text, canvas and _canvas(canvas), int(usage["completion_tokens"]) if usage else None)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise RefusedError("the server sent an event that is none of an OpenAI-compatible server") from error
 
 

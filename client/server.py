@@ -110,7 +110,7 @@ async def _checked_json(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """The object in the body. Raises `RefusedError` with the server's own words if it refused."""
     try:
         content = json.loads(await response.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if response.ok and isinstance(content, dict):
         return content

@@ -6,6 +6,8 @@ import pytest
 from client.chunks import Chunk, read_chunk
 from client.errors import RefusedError
 
+NESTED = "[" * 100_000
+
 
 @pytest.mark.parametrize(
     ("content", "text"),
@@ -44,6 +46,8 @@ def test_a_canvas_tells_what_was_committed_with_which_confidence() -> None:
         '{"choices": [1]}',
         '{"choices": {"a": 1}}',
         '{"usage": {"completion_tokens": "x"}}',
+        '{"usage": {"completion_tokens": 1e999}}',
+        pytest.param(NESTED, id="nested"),
         '{"canvas": {"step": 1}}',
         '{"canvas": {"step": "x", "tokens": [], "committed": []}}',
         '{"canvas": {"step": 1, "tokens": 5, "committed": []}}',

@@ -143,7 +143,9 @@ async def test_a_refusal_is_shown_in_the_words_of_the_server_but_for_controls(
     assert capsys.readouterr().err == f"error: no [b]such[/b][2J model (HTTP 404 from {server.url}/models)\n"
 
 
-@pytest.mark.parametrize("body", ["<html>", "", "[]", '{"detail": "Not Found"}'])
+@pytest.mark.parametrize(
+    "body", ["<html>", "", "[]", '{"detail": "Not Found"}', pytest.param("[" * 100_000, id="nested")]
+)
 async def test_an_answer_of_something_else_is_said_to_be_one(
     server: Served, run: Run, body: str, capsys: Output
 ) -> None:
