@@ -22,6 +22,10 @@ def _number(description: str) -> dict[str, Any]:
     return {"type": number, "metavar": "X", "help": description}
 
 
+def _name(description: str) -> dict[str, Any]:
+    return {"metavar": "NAME", "help": description}
+
+
 # By their names in the request: what argparse is to know of them.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "max_tokens": _count("length of the canvas: the most tokens that the answer may have"),
@@ -39,14 +43,8 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "factor": _number("instead: as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this"),
     "max_parallel_tokens": _count("the most positions that a step commits"),
     "block_length": _count("positions per block; blocks are filled from left to right"),
-    "remasking": {
-        "choices": ("low_confidence", "random", "margin", "entropy"),
-        "help": "which positions a step commits first",
-    },
-    "kv_cache": {
-        "choices": ("none", "prefix", "dual"),
-        "help": "keys and values that the steps of a block reuse",
-    },
+    "remasking": _name("which positions a step commits first: low_confidence, random, margin or entropy"),
+    "kv_cache": _name("keys and values that the steps of a block reuse: none, prefix or dual"),
     "cfg_scale": _number("classifier-free guidance; 0: off"),
     "ignore_eos": {"action": "store_true", "default": None, "help": "fill the whole canvas"},
 }

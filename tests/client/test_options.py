@@ -34,9 +34,15 @@ def test_every_option_of_a_request_is_a_flag() -> None:
     assert set(OPTIONS) == GenerationRequest.model_fields.keys() - NO_OPTIONS
 
 
-def test_choices_are_those_of_the_server() -> None:
-    assert OPTIONS["kv_cache"]["choices"] == get_args(KvCache)
-    assert OPTIONS["remasking"]["choices"] == get_args(Remasking)
+@pytest.mark.parametrize(("option", "names"), [("kv_cache", KvCache), ("remasking", Remasking)])
+def test_the_help_has_the_names_that_the_server_knows(option: str, names: object) -> None:
+    *_, told = OPTIONS[option]["help"].partition(": ")
+    assert tuple(told.replace(" or ", ", ").split(", ")) == get_args(names)
+
+
+@pytest.mark.parametrize("option", ["kv_cache", "remasking"])
+def test_a_name_that_the_client_does_not_know_may_be_asked_for(option: str) -> None:
+    assert parse([f"--{option.replace('_', '-')}=newest", "Hello"]).options == {option: "newest"}
 
 
 def test_what_every_flag_gives_is_what_the_server_takes() -> None:
@@ -55,9 +61,7 @@ def test_what_is_not_given_is_left_to_the_server() -> None:
     assert parse(["Hello"]).options == {}
 
 
-@pytest.mark.parametrize(
-    "flag", ["--steps=1.5", "--seed=x", "--temperature=nan", "--threshold=inf", "--kv-cache=some", "--ignore-eos=1"]
-)
+@pytest.mark.parametrize("flag", ["--steps=1.5", "--seed=x", "--temperature=nan", "--threshold=inf", "--ignore-eos=1"])
 def test_what_no_request_could_say_is_refused_by_the_flag_s_name(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         parse([flag, "Hello"])
