@@ -18,6 +18,13 @@ ECHO_SECONDS: Final = 0.1  # in which a signal is the same one again, passed on;
 SHOW_CURSOR: Final = "\x1b[?25h"
 
 
+def leave_at_once() -> None:
+    """Ends the process, whatever it is waiting for."""
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
+    os._exit(EXIT_INTERRUPTED)
+
+
 class Interrupts:
     """How often Ctrl-C was pressed since it was last forgotten, and what it does.
 
@@ -25,12 +32,12 @@ class Interrupts:
     whatever holds up the cancellation. Otherwise `KeyboardInterrupt` is raised, as ever.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, leave: Callable[[], None] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, leave: Callable[[], None] = leave_at_once) -> None:
         """`leave` ends the process; `clock` counts in seconds."""
         self.pressed = 0
         self._pressed_at = -math.inf
         self._clock = clock
-        self._leave = leave or leave_at_once
+        self._leave = leave
         self._cancel: Callable[[], object] | None = None
 
     @classmethod
@@ -77,10 +84,3 @@ class Interrupts:
 
         self._cancel = cancel
         return await task
-
-
-def leave_at_once() -> None:
-    """Ends the process, whatever it is waiting for."""
-    if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), SHOW_CURSOR.encode())
-    os._exit(EXIT_INTERRUPTED)
