@@ -2,12 +2,14 @@
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from client.options import add_options, options_in
+
+Flag = Literal["suffix", "system", "json"]  # the ones that do not go with everything
 
 DEFAULT_URL: Final = "http://127.0.0.1:3001/v1"
 URL_VARIABLE: Final = "TDI_URL"
@@ -47,20 +49,30 @@ class Arguments:
     model: str | None
     options: Mapping[str, Any]
 
+    def given(self, *flags: Flag) -> Iterator[Flag]:
+        """Those of them that the user has set."""
+        return (flag for flag in flags if getattr(self, flag) not in (None, False))
+
 
 def parse(argv: Sequence[str]) -> Arguments:
     """Raises `SystemExit`, with argparse's exit code 2, for what cannot be."""
     parser = _parser()
-    given = parser.parse_args(argv)
-    if given.sample and given.message is not None:
-        parser.error("--sample says the messages itself; leave yours out")
-    for flag in ("suffix", "system", "json"):
-        if given.sample and getattr(given, flag) not in (None, False):
-            parser.error(f"--{flag} does not go with --sample")
-    if given.suffix is not None and given.system is not None:
-        parser.error("--system is for a conversation; with --suffix there is none")
-    names = ("message", "sample", "suffix", "system", "watch", "json", "url", "api_key", "model")
-    return Arguments(**{name: getattr(given, name) for name in names}, options=options_in(given))
+    found = parser.parse_args(argv)
+    arguments = Arguments(
+        message=found.message,
+        sample=found.sample,
+        suffix=found.suffix,
+        system=found.system,
+        watch=found.watch,
+        json=found.json,
+        url=found.url,
+        api_key=found.api_key,
+        model=found.model,
+        options=options_in(found),
+    )
+    for contradiction in _contradictions(arguments):
+        parser.error(contradiction)
+    return arguments
 
 
 def base_url(text: str) -> str:
@@ -82,6 +94,16 @@ def api_key(text: str) -> str:
     if not (key.isascii() and key.isprintable()):
         raise argparse.ArgumentTypeError(f"this key, or {KEY_VARIABLE}, has characters that a header cannot carry")
     return key
+
+
+def _contradictions(arguments: Arguments) -> Iterator[str]:
+    if arguments.sample:
+        if arguments.message is not None:
+            yield "--sample says the messages itself; leave yours out"
+        for flag in arguments.given("suffix", "system", "json"):
+            yield f"--{flag} does not go with --sample"
+    if arguments.suffix is not None and arguments.system is not None:
+        yield "--system is for a conversation; with --suffix there is none"
 
 
 def _parser() -> argparse.ArgumentParser:

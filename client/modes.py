@@ -6,7 +6,7 @@ from functools import partial
 from typing import TextIO
 
 from client.answers import Answers
-from client.arguments import STANDARD_INPUT, Arguments
+from client.arguments import STANDARD_INPUT, Arguments, Flag
 from client.conversation import converse
 from client.errors import WrongUseError
 from client.printing import show
@@ -51,7 +51,6 @@ def _piped(stdin: TextIO | None) -> str:
         raise WrongUseError(f"standard input is no text in {error.encoding}") from error
 
 
-def _refuse_without_a_message(arguments: Arguments, *flags: str) -> None:
-    for flag in flags:
-        if getattr(arguments, flag) not in (None, False):
-            raise WrongUseError(f"--{flag} needs a message")
+def _refuse_without_a_message(arguments: Arguments, *flags: Flag) -> None:
+    for flag in arguments.given(*flags):
+        raise WrongUseError(f"--{flag} needs a message")

@@ -79,6 +79,10 @@ def test_flags_that_contradict_each_other_are_refused(arguments: list[str], comp
     assert complaint in refused(*arguments, capsys=capsys)
 
 
+def test_a_flag_with_an_empty_text_is_given() -> None:
+    assert list(parse(["--suffix=", "--json"]).given("suffix", "system", "json")) == ["suffix", "json"]
+
+
 def test_the_help_tells_the_exit_codes(capsys: Output) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"])
