@@ -29,7 +29,7 @@ Ctrl-C cancels the answer, on the server too; a second one leaves.
 
 exit codes:
   0    all went well
-  1    the server refused or failed, or the answer broke off
+  1    the server refused or failed, or the answer broke off or could not be written
   2    wrong use
   3    no server answers
   130  interrupted by Ctrl-C

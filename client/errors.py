@@ -1,9 +1,10 @@
 """Why there is no answer.
 
 NoAnswerError
-├── RefusedError    the server refused or failed, or its answer broke off
-├── WrongUseError   what the user asked for cannot be
-└── NoServerError   nobody answers at the URL
+├── RefusedError     the server refused or failed, or its answer broke off
+├── WrongUseError    what the user asked for cannot be
+├── NoServerError    nobody answers at the URL
+└── UnwritableError  there was nowhere to write it
 """
 
 from typing import ClassVar, Final
@@ -28,3 +29,7 @@ class WrongUseError(NoAnswerError):
 
 class NoServerError(NoAnswerError):
     exit_code = 3
+
+
+class UnwritableError(NoAnswerError):
+    exit_code = 1

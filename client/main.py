@@ -1,6 +1,5 @@
 """What the terminal client does, and how it ends."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,26 +10,24 @@ from client.arguments import Arguments, parse
 from client.errors import EXIT_INTERRUPTED, NoAnswerError
 from client.interrupts import Interrupts
 from client.modes import mode_of
-from client.printing import Printed, note, steers_a_cursor
+from client.printing import Printed, note, steers_a_cursor, writing
 from client.server import ModelCard, Server
 
 WATCHED_FIELDS: Final = {"diffusing": True, "stream_options": {"include_usage": True}}
 
 
 def main(argv: Sequence[str], interrupts: Interrupts) -> int:
-    """The exit code: 0, 1 refused or failed, 2 wrong use, 3 no server answers, 130 interrupted."""
+    """The exit code: 0, 1 refused, failed or unwritable, 2 wrong use, 3 no server answers, 130 interrupted."""
     arguments = parse(argv)
     try:
         mode = mode_of(arguments, sys.stdin)
-        mode(_answers(arguments, interrupts))
+        with writing():
+            mode(_answers(arguments, interrupts))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except NoAnswerError as error:
         note(f"error: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read the output has enough; the interpreter must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -49,6 +49,8 @@ def _piped(stdin: TextIO | None) -> str:
         return stdin.read().removesuffix("\n") if stdin else ""
     except UnicodeDecodeError as error:
         raise WrongUseError(f"standard input is no text in {error.encoding}") from error
+    except OSError as error:
+        raise WrongUseError(f"standard input cannot be read: {error.strerror}") from error
 
 
 def _refuse_without_a_message(arguments: Arguments, *flags: Flag) -> None:

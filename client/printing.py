@@ -3,14 +3,30 @@
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
 from typing_extensions import Self
 
 from client.chunks import Chunk
+from client.errors import UnwritableError
 
 CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # C0 and C1, but for line breaks and tabs
 WITHOUT_A_CURSOR: Final = ("dumb", "unknown")  # values of TERM
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """While answers are shown. Raises `UnwritableError`; a reader who had enough, and left, only ends it."""
+    if sys.stdout is None:
+        raise UnwritableError("cannot write the answer: standard output is closed")
+    try:
+        yield
+    except OSError as error:
+        _abandon(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            raise UnwritableError(f"cannot write the answer: {error.strerror}") from error
 
 
 def show(text: str) -> None:
@@ -20,9 +36,14 @@ def show(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line for the user that is no part of an answer."""
-    sys.stderr.write(f"{harmless(text)}\n")
-    sys.stderr.flush()
+    """A line for the user that is no part of an answer; lost where standard error takes nothing."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{harmless(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        _abandon(sys.stderr)
 
 
 def harmless(text: str) -> str:
@@ -32,6 +53,11 @@ def harmless(text: str) -> str:
 def steers_a_cursor(stream: TextIO) -> bool:
     """Whether something can be drawn on it in place."""
     return stream.isatty() and os.environ.get("TERM") not in WITHOUT_A_CURSOR
+
+
+def _abandon(stream: TextIO) -> None:
+    """Lets go of what it holds, which the interpreter would in the end try to write once more, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Printed:

@@ -226,3 +226,35 @@ async def test_a_reader_that_has_enough_is_no_error(server: Served) -> None:
         process.stdout.close()
         assert await asyncio.to_thread(process.stderr.read) == ""
     assert process.returncode == 0
+
+
+async def redirected(redirection: str, *arguments: str, url: str) -> "subprocess.CompletedProcess[str]":
+    return await asyncio.to_thread(
+        subprocess.run,
+        ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "client", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TDI_URL": url, "PYTHONUNBUFFERED": ""},  # so that something is left to flush in the end
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "why"), [("> /dev/full", "No space left on device"), (">&-", "standard output is closed")]
+)
+@pytest.mark.parametrize("arguments", [["Hi"], ["Hi", "--json"]])
+async def test_an_answer_that_cannot_be_written_is_an_error(
+    server: Served, redirection: str, why: str, arguments: list[str]
+) -> None:
+    ended = await redirected(redirection, *arguments, url=server.url)
+    assert (ended.returncode, ended.stderr) == (1, f"error: cannot write the answer: {why}\n")
+
+
+@pytest.mark.parametrize("redirection", ["2> /dev/full", "2>&-"])
+async def test_an_error_that_cannot_be_told_is_still_an_exit_code(redirection: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
+    ended = await redirected(redirection, "Hi", url=url)
+    assert (ended.returncode, ended.stdout) == (3, "")
