@@ -22,7 +22,7 @@ Talks to a server of masked-diffusion models, or to any other of OpenAI's API.
   client.py "Spell river"          one message, one answer
   client.py < question.txt         the same, from standard input
   client.py                        a conversation; Ctrl-D ends it
-  client.py --sample               sample conversations
+  client.py --sample               sample conversations; an empty standard input plays them, too
 """
 EPILOG: Final = """\
 Ctrl-C cancels the answer, on the server too; a second one leaves.

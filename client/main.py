@@ -13,6 +13,7 @@ from client.modes import mode_of
 from client.printing import Printed, note, steers_a_cursor, writing
 from client.server import ModelCard, Server
 
+UNWATCHABLE: Final = "--watch needs a terminal that can be drawn on; only the answer is printed."
 WATCHED_FIELDS: Final = {"diffusing": True, "stream_options": {"include_usage": True}}
 
 
@@ -34,6 +35,8 @@ def main(argv: Sequence[str], interrupts: Interrupts) -> int:
 def _answers(arguments: Arguments, interrupts: Interrupts) -> Answers:
     server = Server(arguments.url, arguments.api_key)
     watching = arguments.watch and steers_a_cursor(sys.stdout)
+    if arguments.watch and not watching:
+        note(UNWATCHABLE)
     block_length = arguments.options.get("block_length")
     model = arguments.model
     if model is None or (watching and block_length is None):

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import TextIO
+from typing import Final, TextIO
 
 from client.answers import Answers
 from client.arguments import STANDARD_INPUT, Arguments, Flag
 from client.conversation import converse
 from client.errors import WrongUseError
-from client.printing import show
+from client.printing import note, show
 from client.question import Question, conversation, infilling, message, opening
 from client.samples import play_samples
 
 Mode = Callable[[Answers], object]
 
+NO_MESSAGE: Final = "Standard input is empty: what follows are sample conversations, and no answer to a message."
+
 
 def mode_of(arguments: Arguments, stdin: TextIO | None) -> Mode:
-    """Raises `WrongUseError` where a flag means nothing, or what is piped in is no text."""
+    """Raises `WrongUseError` where a flag means nothing, or what is piped in cannot be read."""
     if arguments.sample:
         return play_samples
     if arguments.message is None and stdin and stdin.isatty():
@@ -26,8 +28,13 @@ def mode_of(arguments: Arguments, stdin: TextIO | None) -> Mode:
     said = _piped(stdin) if arguments.message in (None, STANDARD_INPUT) else arguments.message
     if arguments.message is None and not said.strip():
         _refuse_without_a_message(arguments, "suffix", "json", "system")
-        return play_samples
+        return _play_samples_instead
     return partial(_answer_once, question=_question(arguments, said), as_json=arguments.json)
+
+
+def _play_samples_instead(answers: Answers) -> None:
+    note(NO_MESSAGE)
+    play_samples(answers)
 
 
 def _answer_once(answers: Answers, question: Question, *, as_json: bool) -> None:

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from client.interrupts import Interrupts
-from client.main import main
+from client.main import UNWATCHABLE, main
+from client.modes import NO_MESSAGE
 from client.samples import SAMPLE_CONVERSATIONS
 from tests.client.conftest import Run
 from tests.client.served import Served
@@ -71,12 +72,13 @@ async def test_with_a_suffix_what_stands_before_it_is_filled_in(
     assert server.requests == [{"model": "tiny", "prompt": "a", "suffix": "c", "stream": True}]
 
 
-@pytest.mark.parametrize("arguments", [["--sample"], []])
+@pytest.mark.parametrize(("arguments", "told"), [(["--sample"], ""), ([], f"{NO_MESSAGE}\n")])
 async def test_the_samples_are_played_with_all_that_was_said_before(
-    server: Served, run: Run, capsys: Output, arguments: list[str]
+    server: Served, run: Run, capsys: Output, arguments: list[str], told: str
 ) -> None:
     assert await run(*arguments) == 0
-    shown = capsys.readouterr().out
+    shown, noted = capsys.readouterr()
+    assert noted == told
     assert len(server.requests) == sum(len(turns) for _, turns in SAMPLE_CONVERSATIONS)
     for system, turns in SAMPLE_CONVERSATIONS:
         assert system is None or f"system: {system}\n" in shown
@@ -98,13 +100,13 @@ async def test_json_is_the_whole_reply_on_one_line(
     assert "stream" not in server.requests[0]
 
 
-@pytest.mark.parametrize("watch", [[], ["--watch"]])
+@pytest.mark.parametrize(("watch", "told"), [([], ""), (["--watch"], f"{UNWATCHABLE}\n")])
 async def test_where_there_is_no_terminal_the_text_is_printed_as_it_came(
-    server: Served, run: Run, capsys: Output, watch: list[str]
+    server: Served, run: Run, capsys: Output, watch: list[str], told: str
 ) -> None:
     server.replies = [f"{ERASE_ALL}red\r\n"]
     assert await run(*watch, "Hello") == 0
-    assert capsys.readouterr().out == f"{ERASE_ALL}red\r\n\n"
+    assert capsys.readouterr() == (f"{ERASE_ALL}red\r\n\n", told)
     assert "diffusing" not in server.requests[0]
 
 
