@@ -1,5 +1,6 @@
 """A conversation at a terminal, with what was said before."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from client.answers import Answers
 from client.errors import NoServerError, RefusedError
 from client.interrupts import Interrupts
-from client.printing import note, show
+from client.printing import note, show, steers_a_cursor
 from client.question import conversation, message, opening
 
 FORGOTTEN: Final = "Cancelled; this message is dropped from the conversation. Ctrl-C again leaves."
@@ -15,7 +16,7 @@ FORGOTTEN: Final = "Cancelled; this message is dropped from the conversation. Ct
 
 def converse(answers: Answers, system: str | None, ask: Callable[[str], str] = input) -> None:
     """Until the input ends, or Ctrl-C is pressed twice. Turns without a whole answer are no part of what was said."""
-    note(f"This is {answers.fields['model']}. Ctrl-D ends the conversation.")
+    note(f"This is {answers.fields['model']}. Ctrl-D ends the conversation; `client.py -` takes text with line breaks.")
     _edit_lines()
     messages = opening(system)
     for said in _lines(answers.interrupts, ask):
@@ -31,9 +32,12 @@ def converse(answers: Answers, system: str | None, ask: Callable[[str], str] = i
 
 
 def _edit_lines() -> None:
-    """Has `input` edit lines and recall them, where the platform can."""
+    """Has `input` edit lines, recall them and take a paste as one message, line breaks and all, where each can be."""
     with suppress(ImportError):
-        import readline  # noqa: F401, PLC0415  (it may write to standard output, which only a terminal understands)
+        import readline  # noqa: PLC0415  (it may write to standard output, which only a terminal understands)
+
+        if steers_a_cursor(sys.stdout):
+            readline.parse_and_bind("set enable-bracketed-paste on")  # which libedit does not know, and ignores
 
 
 def _lines(interrupts: Interrupts, ask: Callable[[str], str]) -> Iterator[str]:

@@ -65,6 +65,13 @@ def test_what_was_said_before_goes_with_each_message() -> None:
     ]
 
 
+def test_the_greeting_says_how_to_leave_and_where_a_text_with_line_breaks_goes(capsys: Output) -> None:
+    talk(Scripted())
+    greeting = capsys.readouterr().err
+    assert "Ctrl-D" in greeting
+    assert "client.py -" in greeting
+
+
 @pytest.mark.parametrize("trouble", [RefusedError("too long"), NoServerError("too long")])
 def test_a_turn_that_failed_is_told_and_forgotten(trouble: BaseException, capsys: Output) -> None:
     answers = Scripted({"b": trouble})

@@ -1,6 +1,7 @@
 """The client as a user has it: in a terminal, with the whole stack behind it."""
 
 import re
+import readline
 
 import pytest
 
@@ -14,6 +15,8 @@ STEPS = 900  # minutes of work
 LONG = ("--ignore-eos", f"--max-tokens={STEPS}", f"--steps={STEPS}", "--kv-cache=none")
 MASK, LEGEND_END = "░", " less"
 HOSTILE = "\x1b]0;title\x07\x9b\x1b[31m"
+PASTE, PASTED = "\x1b[200~", "\x1b[201~"  # what terminals send around it, if asked to
+MARK_PASTES, MARK_NO_PASTES = b"\x1b[?2004h", b"\x1b[?2004l"
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
@@ -61,6 +64,29 @@ async def test_a_line_can_be_recalled_and_edited(start: Start, url: str) -> None
     await terminal.shows("assistant: r-i-v-e-r-s\nuser:")
     terminal.type("\x1b[A\x7f\r")  # up, backspace
     await terminal.shows("user: Spell river\nassistant: r-i-v-e-r\n")
+
+
+@pytest.mark.skipif("GNU" not in str(readline.__doc__), reason="only GNU's readline takes a paste as one")
+async def test_a_paste_of_several_lines_is_one_message(start: Start, server: Served) -> None:
+    terminal = start(url=server.url)
+    await terminal.shows("user:")
+    assert MARK_PASTES in terminal.received
+    terminal.type(f"{PASTE}Spell\rriver{PASTED}\r")
+    await terminal.shows("assistant: SPELL\nRIVER\nuser:")
+    assert [message["content"] for message in server.requests[0]["messages"]] == ["Spell\nriver"]
+    terminal.terminate()
+    assert await terminal.end() == 143
+    assert terminal.received.rindex(MARK_NO_PASTES) > terminal.received.rindex(MARK_PASTES)
+
+
+async def test_a_terminal_that_knows_no_escapes_is_not_asked_to_mark_what_is_pasted(
+    start: Start, server: Served
+) -> None:
+    terminal = start(url=server.url, TERM="dumb")
+    await terminal.shows("user:")
+    terminal.type(CTRL_D)
+    assert await terminal.end() == 0
+    assert MARK_PASTES not in terminal.received
 
 
 async def test_a_system_message_holds_for_the_whole_conversation(start: Start, url: str) -> None:
