@@ -10,6 +10,7 @@ import sys
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pyte
 
@@ -65,6 +66,10 @@ class Terminal:
     async def shows(self, text: str) -> None:
         await self.until(lambda: text in self.text)
 
+    async def waits_at(self, prompt: str) -> None:
+        """So that a signal is heard at once: what reaches Python's readline just before, it hears with the next one."""
+        await self.until(lambda: self.text.endswith(prompt) and self._sleeps)
+
     async def end(self) -> int:
         """Its exit code."""
         await self.until(lambda: self.exit_code is not None)
@@ -78,6 +83,11 @@ class Terminal:
         self._process.wait()
         os.close(self._slave)
         os.close(self._master)
+
+    @property
+    def _sleeps(self) -> bool:
+        state = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "S"
 
     def _receive(self) -> None:
         """What has been written; nothing once the terminal has hung up."""

@@ -121,7 +121,7 @@ async def test_a_second_ctrl_c_leaves(start: Start, url: str, stats: Stats) -> N
 
 async def test_at_the_prompt_the_first_ctrl_c_drops_the_line_and_a_second_one_leaves(start: Start, url: str) -> None:
     terminal = start(url=url)
-    await terminal.shows("user:")
+    await terminal.waits_at("user:")
     terminal.type(f"Spell{CTRL_C}")
     await terminal.shows("Ctrl-C again leaves.\nuser:")
     terminal.type("Spell river\r")
