@@ -30,7 +30,7 @@ from router.services import KEEP_ALIVE_SECONDS, SERVICES, Services
 from router.tracing import trace
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
-from textdiffusion.tracing import NO_TRACING, Tracing
+from textdiffusion.spans import NO_TRACING, Tracing
 
 OVERCOMMITMENT: Final = 1.25
 

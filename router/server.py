@@ -21,8 +21,8 @@ from router.workers.pool import Pool
 from textdiffusion.addresses import TcpAddress
 from textdiffusion.settings import RouterSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
+from textdiffusion.spans import NO_TRACING, Tracing
 from textdiffusion.tasks import either
-from textdiffusion.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from router.admission import Queues
 from router.metrics import Metrics
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
-from textdiffusion.tracing import NO_TRACING, Tracing
+from textdiffusion.spans import NO_TRACING, Tracing
 
 KEEP_ALIVE_SECONDS = 15.0
 SHUTTING_DOWN = "the router is shutting down"

@@ -18,7 +18,7 @@ from router.replies.reading import Reading
 from router.schema.generation import GenerationRequest
 from router.services import FACTS, REQUEST_ID, SERVICES
 from router.workers.worker import Worker
-from textdiffusion.tracing import NO_SPAN, Span
+from textdiffusion.spans import NO_SPAN, Span
 
 SPAN = web.RequestKey("span", Span)
 

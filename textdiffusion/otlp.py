@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, format_trace_id, s
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from textdiffusion import __version__
-from textdiffusion.tracing import Attributes, Headers, Span, Tracing
+from textdiffusion.spans import Attributes, Headers, Span, Tracing
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from textdiffusion.logs import set_log_level
 from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.settings import LiveSettings, WorkerSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
+from textdiffusion.spans import NO_TRACING, Tracing
 from textdiffusion.tasks import cancelled, first_of
 from textdiffusion.tls import server_credentials
-from textdiffusion.tracing import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.health import Health

@@ -12,7 +12,7 @@ import structlog
 
 from textdiffusion.rpc import LOADING, STOPPING
 from textdiffusion.settings import GenerationSettings
-from textdiffusion.tracing import NO_TRACING, Tracing
+from textdiffusion.spans import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.device import memory

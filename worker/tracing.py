@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import grpc
 
-from textdiffusion.tracing import Span, Tracing
+from textdiffusion.spans import Span, Tracing
 from textdiffusion.v1.textdiffusion_pb2 import GenerateRequest
 from worker.engine.request import Update
 

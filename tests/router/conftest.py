@@ -24,7 +24,7 @@ from router.workers.pool import Pool
 from tests.fakes.waiting import eventually
 from tests.fakes.worker import FakeWorker, Script, info_for, running
 from textdiffusion.settings import RouterSettings
-from textdiffusion.tracing import NO_TRACING, Tracing
+from textdiffusion.spans import NO_TRACING, Tracing
 
 SPECIAL_TOKENS = (
     "<|startoftext|>",

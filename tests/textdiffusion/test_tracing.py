@@ -15,7 +15,8 @@ from tests.fakes.traces import TRACE_ID, TRACEPARENT, Recorder
 from textdiffusion import otlp
 from textdiffusion.otlp import OpenTelemetry, provider_for
 from textdiffusion.settings import EXPORTER, TracingSettings
-from textdiffusion.tracing import NO_SPAN, NO_TRACING, configure_tracing
+from textdiffusion.spans import NO_SPAN, NO_TRACING
+from textdiffusion.tracing import configure_tracing
 
 
 @pytest.fixture
