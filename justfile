@@ -1,6 +1,9 @@
 # Arguments reach a recipe as they were typed, spaces and all: just client "Spell river"
 set positional-arguments
 
+# The environment is the project's own, whichever is active; uv would say so each time.
+unexport VIRTUAL_ENV
+
 # Lists the recipes.
 _default:
     @just --list --unsorted
