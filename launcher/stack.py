@@ -99,10 +99,10 @@ class Stack:
         failed = {worker.spec.place: worker for worker in self._workers if worker.process.given_up}
         usable = [worker.spec for worker in self._usable]
         changed = changes(usable, [spec for spec in wanted if spec.place not in failed])
-        await self._add(changed.start)
+        added = await self._add(changed.start)
         for old, new in changed.replace:
             await self._replace(self._of(old), new)
-        await self._retire([self._of(spec) for spec in changed.stop])
+        await self._retire([self._of(spec) for spec in changed.stop], added)
         await self._tell(changed.tell)
         differs = await self._update_router()
         # Last, and each for itself: whoever could not be started before may not be in the way of all others.
@@ -112,10 +112,10 @@ class Stack:
             await self._revive(failed[place], specs[place])
         return await self._update_router() or differs or bool(changed) or bool(failed)
 
-    async def _add(self, specs: Iterable[WorkerSpec]) -> None:
+    async def _add(self, specs: Iterable[WorkerSpec]) -> Sequence[Worker]:
         before = list(self._workers)
         try:
-            await together(*(self._start_worker(spec) for spec in specs))
+            return await together(*(self._start_worker(spec) for spec in specs))
         except StartError:
             await self._forget([worker for worker in self._workers if worker not in before])
             raise
@@ -124,12 +124,12 @@ class Stack:
         if beside(old.spec, [worker.spec for worker in self._usable]):
             new = await self._start_worker(spec)
             try:
-                await self._retire([old])
+                await self._retire([old], [new])
             except StartError:
                 await self._forget([new])
                 raise
             return
-        await self._retire([old])
+        await self._retire([old], [])
         try:
             await self._start_worker(spec)
         except StartError:
@@ -148,15 +148,15 @@ class Stack:
         except StartError as error:
             self._machine.console.complain(str(error), error.lines)
 
-    async def _retire(self, workers: Sequence[Worker]) -> None:
-        """Stops workers once no router knows of them any more."""
+    async def _retire(self, workers: Sequence[Worker], successors: Sequence[Worker]) -> None:
+        """Stops workers once no router knows of them any more, and one uses their successors."""
         if not workers:
             return
         before = self._workers
         self._workers = [worker for worker in before if worker not in workers]
         self._leaving = list(workers)
         try:
-            await self._take_over()
+            await self._take_over(successors)
         except StartError:
             self._workers, self._leaving = before, []
             raise
@@ -211,8 +211,8 @@ class Stack:
             await self._take_over()
         return differs
 
-    async def _take_over(self) -> None:
-        """Starts a router for what is configured now; when it accepts connections, the one before it leaves."""
+    async def _take_over(self, needed: Sequence[Worker] = ()) -> None:
+        """Starts a router for what is configured now; when it uses the workers, the one before it leaves."""
         number = next(self._numbers["router"])
         plan = self._router_plan(f"router-{number}" if number else "router")
         try:
@@ -227,7 +227,7 @@ class Stack:
         self._arriving = [router]
         try:
             await process.start()
-            await self._accepted(process, health)
+            await self._accepted(process, health, [worker.process for worker in needed])
         except StartError:
             await process.stop(router.drain_seconds)  # it may have accepted connections
             self._arriving = []
@@ -244,19 +244,21 @@ class Stack:
         await router.process.leave(signal.SIGUSR1, router.patience_seconds)
         self._routers.remove(router)
 
-    async def _accepted(self, router: Supervised, health: RouterHealth) -> None:
-        """Returns once the router uses all workers that serve. Raises `StartError` if it does not get that far."""
+    async def _accepted(self, router: Supervised, health: RouterHealth, needed: Sequence[Supervised]) -> None:
+        """Returns once the router uses all workers that serve, and those that are `needed` do. Raises `StartError`."""
         clock = asyncio.get_running_loop().time
         give_up = clock() + ROUTER_START_SECONDS
-        while not router.given_up and clock() < give_up:
+        while not any(process.given_up for process in (router, *needed)) and clock() < give_up:
             serving = [worker.process for worker in self._in_front() if worker.process.state == "ready"]
             try:
-                if uses_all(await health.details(), {process.plan.address: process.name for process in serving}):
-                    return
+                used = uses_all(await health.details(), {process.plan.address: process.name for process in serving})
             except RefusedError as error:
                 raise StartError(str(error)) from error
+            if used and all(process in serving for process in needed):
+                return
             await asyncio.sleep(POLL_SECONDS)
-        raise StartError(f"{router.name} does not use the workers that serve")
+        missing = next((process.name for process in needed if process.state != "ready"), "the workers that serve")
+        raise StartError(f"{router.name} does not use {missing}")
 
     def _router_plan(self, name: str) -> Plan:
         addresses = [worker.process.plan.address for worker in self._in_front()]
@@ -275,9 +277,13 @@ class Stack:
         return Supervised(plan, health, settings, self._machine.console, self._notice_loss)
 
     def _notice_loss(self) -> None:
-        routers = [*self._routers[-1:], *self._arriving]
+        in_charge = self._routers[-1:]
+        routers = [*in_charge, *self._arriving]
         no_router = bool(routers) and all(router.process.given_up for router in routers)
-        no_worker = not self._usable and not any(external_addresses(self._wanted_root))
+        root = in_charge[0].root if in_charge else self._wanted_root
+        no_worker = not any(external_addresses(root)) and all(
+            worker.process.given_up for worker in (*self._workers, *self._leaving)
+        )
         if no_router or no_worker:
             self._on_lost()
 

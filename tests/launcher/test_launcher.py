@@ -158,6 +158,7 @@ def test_a_worker_that_hangs_is_killed_and_started_again(launch: Launch) -> None
 MORE = '[[models]]\nid = "more"\npath = "tiny"\ndevices = ["cpu"]\n'
 GPUS = '[[models]]\npath = "tiny"\ndevices = ["cuda:0", "cuda:1"]\n'
 OTHER_DEFAULTS = "[models.generation]\nsteps = 4\n"
+ELSEWHERE = '[[models]]\nid = "far"\naddresses = ["unix:/run/somewhere.sock"]\n'
 OTHER_ROUTER = "[router]\nmax_waiting_requests = 1\n"
 
 
@@ -243,6 +244,35 @@ def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured
     configured.send(signal.SIGHUP)
     configured.until("the new configuration is applied")
     assert order(configured.text, "worker-2 is ready", "stopping worker-0")
+
+
+def test_a_worker_stays_whose_successor_dies_before_a_router_uses_it(launch: Launch, tmp_path: Path) -> None:
+    config(tmp_path)
+    stack = launch("--watch=false", "--crash-budget=1").until("Ready:")
+    (tmp_path / "FAKE_ROUTER").write_text("connecting")
+    reconfigure(stack, tmp_path, "max_queued_requests = 1\n")
+    stack.until("router-1 is ready")
+    (tmp_path / "FAKE_WORKER").write_text("refuses")
+    os.kill(stack.children["worker-1"], signal.SIGKILL)
+    stack.until("worker-1 died more than 1 times").until("could not be applied: router-1 does not use worker-1")
+    assert "stopping worker-0" not in stack.text
+    stack.send(signal.SIGTERM)
+    assert stack.exit_code() == 0
+
+
+def test_what_is_left_to_serve_is_judged_by_the_router_in_charge_and_not_by_a_change_that_failed(
+    launch: Launch, tmp_path: Path
+) -> None:
+    config(tmp_path, ELSEWHERE)
+    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    (tmp_path / "FAKE_WORKER").write_text("refuses")
+    reconfigure(stack, tmp_path, "max_queued_requests = 1\n")
+    stack.until("could not be applied: worker-1 failed to start")
+    os.kill(stack.children["worker-0"], signal.SIGKILL)
+    stack.until("worker-0 died more than 0 times")
+    assert stack.runs_on_for(ECHO_SECONDS)
+    reconfigure(stack, tmp_path, ELSEWHERE)
+    stack.until("the new configuration is applied")
 
 
 def test_a_model_can_come_and_go(configured: Any, tmp_path: Path) -> None:
