@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from client.answers import Answers
-from client.errors import NoServerError, RefusedError
+from client.errors import NoServerError, RefusedError, WrongUseError
 from client.interrupts import Interrupts
 from client.printing import note, show, steers_a_cursor
 from client.question import conversation, message, opening
@@ -41,7 +41,7 @@ def _edit_lines() -> None:
 
 
 def _lines(interrupts: Interrupts, ask: Callable[[str], str]) -> Iterator[str]:
-    """What the user says. Raises `KeyboardInterrupt` for a second Ctrl-C."""
+    """What the user says. Raises `KeyboardInterrupt` for a second Ctrl-C, `WrongUseError` where nothing can be said."""
     while True:
         try:
             said = ask("user: ")
@@ -51,6 +51,8 @@ def _lines(interrupts: Interrupts, ask: Callable[[str], str]) -> Iterator[str]:
         except UnicodeDecodeError as error:
             note(f"that is no text in {error.encoding}")
             continue
+        except OSError as error:  # the terminal is gone
+            raise WrongUseError(f"standard input cannot be read: {error.strerror}") from error
         except KeyboardInterrupt:
             show("\n")
             if interrupts.pressed > 1:

@@ -18,6 +18,7 @@ from client.question import Question
 CONNECT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 15.0  # for the list of models, the connection included: it waits for no model
 SILENCE_SECONDS: Final = 120.0  # within a stream that has begun; this project's router sends something every 15
+LOOKS: Final = 4  # in that time: a process that was suspended sleeps through one of them, and not through all
 END_SECONDS: Final = 5.0  # for a stream to end after its last event
 DONE: Final = "[DONE]"
 
@@ -72,18 +73,21 @@ class Server:
 
     async def _pieces(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
         """Of a stream. Raises `RefusedError` if, once it has begun, nothing comes for too long, not even a comment."""
-        silent = RefusedError(f"the reply broke off: the server said nothing more for {self.silence_seconds:g} s")
         piece = await response.content.readany()
         while piece:
             yield piece
-            # `asyncio.wait_for` can lose a cancellation.
-            silence = asyncio.get_running_loop().call_later(
-                self.silence_seconds, response.content.set_exception, silent
-            )
-            try:
-                piece = await response.content.readany()
-            finally:
-                silence.cancel()
+            piece = await self._next_piece(response.content)
+
+    async def _next_piece(self, content: aiohttp.StreamReader) -> bytes:
+        reading = asyncio.ensure_future(content.readany())
+        try:
+            for _ in range(LOOKS):
+                # Not `asyncio.wait_for`, which can lose a cancellation.
+                if (await asyncio.wait({reading}, timeout=self.silence_seconds / LOOKS))[0]:
+                    return await reading
+        finally:
+            reading.cancel()
+        raise RefusedError(f"the reply broke off: the server said nothing more for {self.silence_seconds:g} s")
 
     @asynccontextmanager
     async def _asked(

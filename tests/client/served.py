@@ -22,7 +22,8 @@ class Served:
         self.ending = b"data: [DONE]\n\n"
         self.waiting_seconds = 0.0  # between the status and the first event
         self.pause_seconds = 0.0  # between the last event and the end of the stream
-        self.hang = False
+        self.hang = False  # before the end of a reply, until it is to go on
+        self.go_on = asyncio.Event()
         self.asked = asyncio.Event()
         self.left = asyncio.Event()  # a client, before it had the whole reply
 
@@ -62,7 +63,7 @@ class Served:
         else:
             response = web.json_response({"choices": [_choice(chat, text)]})
         if self.hang:
-            await asyncio.Event().wait()
+            await self.go_on.wait()
         if asked.get("stream"):
             await response.write(self.ending)
             await asyncio.sleep(self.pause_seconds)

@@ -1,3 +1,4 @@
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -101,6 +102,15 @@ def test_a_line_that_is_no_text_is_told_and_ignored(capsys: Output) -> None:
     talk(answers, NoTextError, "a")
     assert answers.contents == ["a"]
     assert "that is no text in utf-8" in capsys.readouterr().err
+
+
+def test_a_terminal_that_is_gone_ends_the_conversation() -> None:
+    class GoneError(OSError):
+        def __init__(self) -> None:
+            super().__init__(errno.EIO, "Input/output error")
+
+    with pytest.raises(WrongUseError, match=r"^standard input cannot be read: Input/output error$"):
+        talk(Scripted(), GoneError)
 
 
 def test_a_second_ctrl_c_without_a_message_in_between_leaves() -> None:

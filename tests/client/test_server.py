@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,17 @@ async def test_a_stream_that_falls_silent_has_broken_off(server: Served) -> None
     with pytest.raises(RefusedError, match=r"^the reply broke off: the server said nothing more for 0.5 s$"):
         await asyncio.wait_for(anext(chunks), 60)
     await asyncio.wait_for(server.left.wait(), 60)
+
+
+async def test_a_client_that_was_suspended_takes_what_comes_then(server: Served) -> None:
+    server.hang = True
+    chunks = Server(server.url, silence_seconds=2).stream(QUESTION)
+    assert [(await anext(chunks)).text for _ in "ab"] == ["A", "B"]
+    end = asyncio.ensure_future(anext(chunks, None))
+    await asyncio.sleep(0.01)
+    time.sleep(2.1)  # noqa: ASYNC251 - nothing of this process runs meanwhile
+    server.go_on.set()
+    assert await end is None
 
 
 async def test_a_stream_may_take_any_time_to_begin(server: Served) -> None:

@@ -73,6 +73,7 @@ async def test_a_paste_of_several_lines_is_one_message(start: Start, server: Ser
     assert MARK_PASTES in terminal.received
     terminal.type(f"{PASTE}Spell\rriver{PASTED}\r")
     await terminal.shows("assistant: SPELL\nRIVER\nuser:")
+    await terminal.waits_at("user:")
     assert [message["content"] for message in server.requests[0]["messages"]] == ["Spell\nriver"]
     terminal.terminate()
     assert await terminal.end() == 143
