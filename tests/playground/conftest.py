@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.playground.browsers import NONE, chromium
+from tests.playground.talking import ready
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -37,9 +38,12 @@ async def open_page(browser: Browser, url: str) -> AsyncIterator[Open]:
     """Opens the playground; options are those of a browser's context. Animations are off unless a test wants them."""
     async with AsyncExitStack() as pages:
 
-        async def open_page(at: str = url.removesuffix("/v1"), **options: Any) -> Page:
+        async def open_page(at: str | None = None, **options: Any) -> Page:
             asked = {"viewport": DESKTOP, "reduced_motion": "reduce", **options}
-            return await pages.enter_async_context(_opened(browser, at, asked))
+            page = await pages.enter_async_context(_opened(browser, at or url.removesuffix("/v1"), asked))
+            if at is None:
+                await ready(page)
+            return page
 
         yield open_page
 

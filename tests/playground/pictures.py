@@ -8,7 +8,7 @@ import sys
 from playwright.async_api import Page, async_playwright, expect
 
 from tests.playground.browsers import NONE, chromium
-from tests.playground.talking import ask, choose, model_field, over, sides, tiles
+from tests.playground.talking import ask, choose, over, ready, sides, tiles
 from tests.stack import ROOT
 
 FOLDER = ROOT / "docs" / "pictures"
@@ -43,7 +43,7 @@ async def take(url: str, program: str) -> None:
         for picture in (denoising, side_by_side):
             page = await browser.new_page(viewport=SIZE, color_scheme="light")
             await page.goto(url)
-            await expect(model_field(page)).not_to_have_value("")
+            await ready(page)
             await picture(page)
             await page.screenshot(path=FOLDER / f"{picture.__name__.replace('_', '-')}.png")
         await browser.close()

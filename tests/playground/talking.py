@@ -7,9 +7,15 @@ from playwright.async_api import Locator, Page, expect
 
 async def ask(page: Page, message: str) -> Locator:
     """Sends a message, and gives the answer's card."""
+    await ready(page)
     await message_field(page).fill(message)
     await page.get_by_role("button", name="Send").click()
     return page.get_by_role("region", name="Answer").last
+
+
+async def ready(page: Page) -> None:
+    """Returns when there is a model to ask."""
+    await expect(model_field(page)).not_to_have_value("")
 
 
 def message_field(page: Page) -> Locator:

@@ -62,7 +62,7 @@ async def test_a_finished_answer_can_be_played_again(open_page: Open) -> None:
     await card.get_by_role("button", name="Pause").click()
     shown = await card.get_by_role("slider").input_value()
     assert 0 < 16 - int(shown) <= 16
-    await expect(card.get_by_role("button", name="Play")).to_be_visible()
+    await expect(card.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
 async def test_a_tile_tells_its_probability_its_alternatives_and_its_pass(page: Page) -> None:

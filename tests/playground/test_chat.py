@@ -44,7 +44,7 @@ async def test_tokens_that_are_committed_appear_before_the_answer_is_whole(open_
     shown = await page.evaluate("shown")
     masked = [one["masked"] for one in shown]
     assert masked == sorted(masked, reverse=True)
-    assert len(set(masked)) > 8
+    assert len(set(masked)) > 2
     assert {one["text"] for one in shown if one["masked"] == 64} == {""}
     assert any(0 < len(one["text"]) < len(shown[-1]["text"]) for one in shown)
 

@@ -8,6 +8,8 @@ from tests.playground.conftest import Open
 from tests.playground.faking import MODELS, answer_with, chunk, offer_models
 from tests.playground.talking import ask, choose, message_field, model_field, over, setting
 
+COMES_BACK = "document.dispatchEvent(new Event('visibilitychange'))"
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -110,10 +112,21 @@ async def test_a_model_that_comes_later_is_offered_and_the_chosen_one_stays(open
     await expect(model_field(page)).to_have_value("two")
 
 
+async def test_what_is_chosen_from_a_list_that_is_gone_is_shown_as_soon_as_it_is_back(
+    open_page: Open, url: str
+) -> None:
+    page = await page_with(open_page, url, {"one": {}, "two": {"temperature": 0.5}})
+    await page.route(MODELS, lambda route: route.fulfill(json={"data": []}), times=1)
+    await page.evaluate(COMES_BACK)
+    await expect(page.get_by_role("alert")).to_contain_text("No worker has said yet")
+    await model_field(page).evaluate("field => { field.value = 'two'; field.dispatchEvent(new Event('change')); }")
+    await expect(setting(page, "temperature")).to_have_value("0.5")
+
+
 async def test_who_comes_back_to_the_page_sees_the_models_of_now(open_page: Open, url: str) -> None:
     page = await page_with(open_page, url, {"one": {}})
     await offer_models(page, {"one": {}, "two": {}})
-    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.evaluate(COMES_BACK)
     await expect(model_field(page).locator("option")).to_have_count(2)
 
 

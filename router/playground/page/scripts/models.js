@@ -21,7 +21,7 @@ export class Models {
     this.#trouble = trouble;
     this.#onchoose = onchoose;
     this.#onkey = onkey;
-    select.addEventListener("change", () => onchoose(this.chosen));
+    select.addEventListener("change", () => this.chosen && onchoose(this.chosen)); // those offered may be gone
     select.addEventListener("focus", () => this.load());
   }
 
