@@ -15,6 +15,7 @@ FOLDER = ROOT / "docs" / "pictures"
 DEFAULT_URL = "http://127.0.0.1:3001/"
 SIZE = {"width": 1280, "height": 1060}
 PATIENCE_MILLISECONDS = 30_000
+FADING_MILLISECONDS = 500  # enough for the last tile to fade in
 
 
 async def denoising(page: Page) -> None:
@@ -34,6 +35,7 @@ async def side_by_side(page: Page) -> None:
     for card in sides(page):
         await over(card)
     await tiles(sides(page)[1]).nth(7).hover()
+    await page.wait_for_timeout(FADING_MILLISECONDS)
 
 
 async def take(url: str, program: str) -> None:
