@@ -10,8 +10,8 @@ import sys
 import termios
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
+import psutil
 import pyte
 
 from tests.fakes.waiting import eventually
@@ -68,7 +68,8 @@ class Terminal:
 
     async def waits_at(self, prompt: str) -> None:
         """So that a signal is heard at once: what reaches Python's readline just before, it hears with the next one."""
-        await self.until(lambda: self.text.endswith(prompt) and self._sleeps)
+        process = psutil.Process(self._process.pid)
+        await self.until(lambda: self.text.endswith(prompt) and process.status() == psutil.STATUS_SLEEPING)
 
     async def end(self) -> int:
         """Its exit code."""
@@ -83,11 +84,6 @@ class Terminal:
         self._process.wait()
         os.close(self._slave)
         os.close(self._master)
-
-    @property
-    def _sleeps(self) -> bool:
-        state = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state == "S"
 
     def _receive(self) -> None:
         """What has been written; nothing once the terminal has hung up."""
