@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from client.answers import Answers
-from client.errors import NoServerError, RefusedError, WrongUseError
+from client.errors import NoServerError, RefusedError, unreadable
 from client.interrupts import Interrupts
 from client.printing import note, show, steers_a_cursor
 from client.question import conversation, message, opening
@@ -52,7 +52,7 @@ def _lines(interrupts: Interrupts, ask: Callable[[str], str]) -> Iterator[str]:
             note(f"that is no text in {error.encoding}")
             continue
         except OSError as error:  # the terminal is gone
-            raise WrongUseError(f"standard input cannot be read: {error.strerror}") from error
+            raise unreadable(error) from error
         except KeyboardInterrupt:
             show("\n")
             if interrupts.pressed > 1:

@@ -33,3 +33,8 @@ class NoServerError(NoAnswerError):
 
 class UnwritableError(NoAnswerError):
     exit_code = 1
+
+
+def unreadable(error: OSError) -> WrongUseError:
+    """What standard input fails with, in words for the user."""
+    return WrongUseError(f"standard input cannot be read: {error.strerror}")

@@ -8,7 +8,7 @@ from typing import Final, TextIO
 from client.answers import Answers
 from client.arguments import STANDARD_INPUT, Arguments, Flag
 from client.conversation import converse
-from client.errors import WrongUseError
+from client.errors import WrongUseError, unreadable
 from client.printing import note, show
 from client.question import Question, conversation, infilling, message, opening
 from client.samples import play_samples
@@ -57,7 +57,7 @@ def _piped(stdin: TextIO | None) -> str:
     except UnicodeDecodeError as error:
         raise WrongUseError(f"standard input is no text in {error.encoding}") from error
     except OSError as error:
-        raise WrongUseError(f"standard input cannot be read: {error.strerror}") from error
+        raise unreadable(error) from error
 
 
 def _refuse_without_a_message(arguments: Arguments, *flags: Flag) -> None:

@@ -171,9 +171,13 @@ def config(folder: Path, text: str = "") -> None:
 
 @pytest.fixture
 def configured(launch: Launch, tmp_path: Path) -> Any:
+    return launch_configured(launch, tmp_path)
+
+
+def launch_configured(launch: Launch, folder: Path, *flags: str, text: str = "") -> Any:
     """A launcher that reads its configuration when it is told to, and not a second or two later."""
-    config(tmp_path)
-    return launch("--watch=false").until("Ready:")
+    config(folder, text)
+    return launch("--watch=false", *flags).until("Ready:")
 
 
 def reconfigure(stack: Any, folder: Path, text: str = "") -> None:
@@ -201,8 +205,7 @@ def test_generation_defaults_are_told_to_the_worker_that_runs(configured: Any, t
 def test_where_a_worker_cannot_be_replaced_no_other_is_told_what_the_router_would_not_know(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path, MORE)
-    stack = launch("--watch=false").until("Ready:")
+    stack = launch_configured(launch, tmp_path, text=MORE)
     (tmp_path / "FAKE_WORKER").write_text("refuses")
     reconfigure(stack, tmp_path, f"{OTHER_DEFAULTS}{MORE}max_queued_requests = 1\n")
     stack.until("could not be applied: worker-2 failed to start")
@@ -247,8 +250,7 @@ def test_a_new_worker_that_does_not_start_leaves_everything_as_it_was(configured
 
 
 def test_a_worker_stays_whose_successor_dies_before_a_router_uses_it(launch: Launch, tmp_path: Path) -> None:
-    config(tmp_path)
-    stack = launch("--watch=false", "--crash-budget=1").until("Ready:")
+    stack = launch_configured(launch, tmp_path, "--crash-budget=1")
     (tmp_path / "FAKE_ROUTER").write_text("connecting")
     reconfigure(stack, tmp_path, "max_queued_requests = 1\n")
     stack.until("router-1 is ready")
@@ -263,8 +265,7 @@ def test_a_worker_stays_whose_successor_dies_before_a_router_uses_it(launch: Lau
 def test_what_is_left_to_serve_is_judged_by_the_router_in_charge_and_not_by_a_change_that_failed(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path, ELSEWHERE)
-    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    stack = launch_configured(launch, tmp_path, "--crash-budget=0", text=ELSEWHERE)
     (tmp_path / "FAKE_WORKER").write_text("refuses")
     reconfigure(stack, tmp_path, "max_queued_requests = 1\n")
     stack.until("could not be applied: worker-1 failed to start")
@@ -297,8 +298,7 @@ def test_a_configuration_with_mistakes_changes_nothing_and_each_has_a_line(confi
 def test_sighup_has_the_configuration_read_at_once_and_is_all_there_is_without_a_watch(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path)
-    stack = launch("--watch=false").until("Ready:")
+    stack = launch_configured(launch, tmp_path)
     stack.send(signal.SIGHUP)
     stack.until("nothing has changed for the processes")
     config(tmp_path, OTHER_ROUTER)
@@ -324,8 +324,7 @@ def test_a_new_address_is_announced_with_the_models_that_are_served_there(config
 def test_a_router_that_dies_too_often_before_it_takes_over_leaves_the_one_in_charge(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path)
-    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    stack = launch_configured(launch, tmp_path, "--crash-budget=0")
     (tmp_path / "FAKE_ROUTER").write_text("connecting")
     reconfigure(stack, tmp_path, OTHER_ROUTER)
     stack.until("router-1 is ready")
@@ -339,8 +338,7 @@ def test_a_router_that_dies_too_often_before_it_takes_over_leaves_the_one_in_cha
 def test_where_the_router_in_charge_is_given_up_and_the_next_does_not_start_the_launcher_ends(
     launch: Launch, tmp_path: Path
 ) -> None:
-    config(tmp_path)
-    stack = launch("--watch=false", "--crash-budget=0").until("Ready:")
+    stack = launch_configured(launch, tmp_path, "--crash-budget=0")
     (tmp_path / "FAKE_ROUTER").write_text("never-serves")
     reconfigure(stack, tmp_path, OTHER_ROUTER)
     stack.until("router-1 | pid")

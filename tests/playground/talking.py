@@ -36,6 +36,15 @@ async def choose(page: Page, **settings: str | float) -> None:
             await field.fill(str(value))
 
 
+def key_field(page: Page) -> Locator:
+    return page.get_by_label("Key", exact=True)
+
+
+async def enter_key(page: Page, key: str) -> None:
+    await key_field(page).fill(key)
+    await key_field(page).press("Tab")
+
+
 def setting(page: Page, name: str) -> Locator:
     """Its field, named as in a request; of two sides, that of the first."""
     return page.locator(f'#settings [name="{name}"]').first

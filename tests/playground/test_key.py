@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import CHAT
-from tests.playground.talking import answer, ask, message_field, model_field, over
+from tests.playground.talking import answer, ask, enter_key, key_field, message_field, model_field, over
 from tests.stack import ROOT, address_of_worker
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -30,15 +30,6 @@ def keyed(url: str) -> Iterator[str]:
         router.stderr.read()
 
 
-def key_field(page: Page) -> Locator:
-    return page.get_by_label("Key", exact=True)
-
-
-async def enter(page: Page, key: str) -> None:
-    await key_field(page).fill(key)
-    await key_field(page).press("Tab")
-
-
 async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed)
     await expect(page.get_by_role("alert")).to_contain_text("API key")
@@ -48,9 +39,9 @@ async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, key
     await message_field(page).press("Enter")
     await expect(field).to_be_focused()
     await expect(message_field(page)).to_have_value("Spell river")
-    await enter(page, "sk-another")
+    await enter_key(page, "sk-another")
     await expect(page.get_by_role("alert")).to_have_text("The server does not accept this API key.")
-    await enter(page, KEY)
+    await enter_key(page, KEY)
     await expect(model_field(page)).to_have_value("tdi-demo")
     await expect(page.get_by_role("alert")).to_have_count(0)
     card = await ask(page, "Spell river")
@@ -68,9 +59,9 @@ async def test_what_is_no_key_is_told_and_another_is_asked_for_once_it_no_longer
 ) -> None:
     page = await open_page(keyed)
     field = key_field(page)
-    await enter(page, "“sk-playground”")
+    await enter_key(page, "“sk-playground”")
     await expect(page.get_by_role("alert")).to_have_text("The API key has characters that no key has.")
-    await enter(page, KEY)
+    await enter_key(page, KEY)
     await expect(model_field(page)).to_have_value("tdi-demo")
     await page.route(CHAT, lambda route: route.fulfill(status=401, json={"error": {"message": "No."}}))
     await ask(page, "Spell river")
@@ -79,7 +70,7 @@ async def test_what_is_no_key_is_told_and_another_is_asked_for_once_it_no_longer
 
 async def test_a_key_is_not_copied_with_the_code(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed, permissions=["clipboard-read", "clipboard-write"])
-    await enter(page, KEY)
+    await enter_key(page, KEY)
     await expect(model_field(page)).to_have_value("tdi-demo")
     card = await ask(page, "Spell river")
     for kind, variable in {"curl": "$TDI_API_KEY", "Python": 'os.environ["TDI_API_KEY"]'}.items():

@@ -6,7 +6,7 @@ from playwright.async_api import Page, Route, expect
 
 from tests.playground.conftest import Open
 from tests.playground.faking import MODELS, answer_with, chunk, offer_models
-from tests.playground.talking import ask, choose, message_field, model_field, over, setting
+from tests.playground.talking import ask, choose, enter_key, message_field, model_field, over, setting
 
 COMES_BACK = "document.dispatchEvent(new Event('visibilitychange'))"
 
@@ -137,8 +137,7 @@ async def test_only_the_answer_to_the_newest_key_counts(open_page: Open, url: st
     await page.goto(url.removesuffix("/v1"))
     await page.get_by_text("API key").click()
     old = await waiting.get()
-    await page.get_by_label("Key", exact=True).fill("sk-right")
-    await page.get_by_label("Key", exact=True).press("Tab")
+    await enter_key(page, "sk-right")
     new = await waiting.get()
     await new.continue_()
     await expect(model_field(page)).to_have_value("tdi-demo")
