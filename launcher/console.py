@@ -1,6 +1,7 @@
 """What the launcher says, and what its children say through it, for people or for machines."""
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -9,6 +10,15 @@ from typing import Literal, TextIO
 
 NAME = "launcher"
 Level = Literal["info", "warning", "error"]
+
+
+def unbuffer() -> None:
+    """Has standard output and error keep nothing: what a full disk did not take would fail again at the end."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream:
+            raw = io.FileIO(stream.fileno(), "w", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True))
 
 
 class Console:

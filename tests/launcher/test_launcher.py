@@ -439,7 +439,7 @@ def test_a_full_disk_for_the_log_stops_nothing(tmp_path: Path) -> None:
         launcher = subprocess.Popen(
             [sys.executable, "-m", "launcher", "--port=0", "--model=./tiny", "--id=unheard"],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": f"{FAKES}{os.pathsep}{ROOT}"},
+            env={**os.environ, "PYTHONPATH": f"{FAKES}{os.pathsep}{ROOT}", "PYTHONUNBUFFERED": ""},
             stdout=full,
             stderr=full,
         )
