@@ -42,7 +42,7 @@ docs: _tools
 
 # Takes the README's pictures of the playground anew, from the running stack: just pictures --url http://127.0.0.1:8000/
 pictures *ARGS: _tools
-    @exec uv run --no-sync python -m tests.playground.pictures "$@"
+    @exec uv run --no-sync python -m tests.stack.playground.pictures "$@"
 
 # Formats the code, and repairs what can be repaired.
 fmt: _tools
@@ -56,17 +56,17 @@ lint: _tools
     uv run --no-sync mypy
     uv run --no-sync lint-imports
 
-# The tests: just test tests/launcher -k signal
+# The tests: just test tests/unit/launcher -k signal
 test *ARGS: _tools
     @exec uv run --no-sync python -m pytest "$@"
 
 # What happens when something dies, all of it: with the tests that `just test` leaves out because they take minutes.
 test-failures *ARGS: _tools
-    @exec uv run --no-sync python -m pytest -m "long or not long" tests/failures "$@"
+    @exec uv run --no-sync python -m pytest -m "long or not long" tests/stack/failures "$@"
 
 # lm-eval's clients of OpenAI's API against the full stack; the first time, this installs half a gigabyte.
 test-lm-eval *ARGS: _tools
-    @exec uv run --no-sync python -m pytest -m lm_eval tests/clients "$@"
+    @exec uv run --no-sync python -m pytest -m lm_eval tests/stack/clients "$@"
 
 # Measures speed, and what it costs in accuracy: just bench --shape demo --concurrent 1,4 --skip-oracle
 bench *ARGS: (_install "--extra" "worker" "--group" "bench")

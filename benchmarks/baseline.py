@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tests.worker import oracle
+from testing import oracle
 from worker.engine.request import DecodingOptions
 
 

@@ -1,10 +1,14 @@
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
-from tests.stack import Stats, running_stack, stats_of_worker
+from router.text.tokenizer import ChatTokenizer, load_tokenizer
+from testing.stack import Stats, running_stack, stats_of_worker
+from testing.tokenizer import write_tokenizer
 
 # Whoever runs the tests in the background may have made them ignore Ctrl-C; the processes that they start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,3 +30,25 @@ def stats(url: str) -> Iterator[Stats]:
     """What the stack's worker has done so far."""
     with stats_of_worker(url) as stats:
         yield stats
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_tokenizer(tokenizer_folder: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tokenizer_folder: Path) -> ChatTokenizer:
+    return load_tokenizer(str(tokenizer_folder))
+
+
+@pytest.fixture
+def ids(raw_tokenizer: Tokenizer) -> Callable[[str], list[int]]:
+    return lambda text: raw_tokenizer.encode(text, add_special_tokens=False).ids

@@ -1,0 +1,8 @@
+"""Where things lie in a checkout."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+DEMO = ROOT / "models" / "demo"
+GOLDEN = ROOT / "tests" / "golden" / "llada-tiny"

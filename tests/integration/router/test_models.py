@@ -1,0 +1,92 @@
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+
+from testing.waiting import eventually
+from testing.worker import FakeWorker, running
+from textdiffusion.v1.textdiffusion_pb2 import KV_CACHE_DUAL, DiffusionOptions
+
+MESSAGES: Any = [{"role": "user", "content": "hi"}]
+
+
+async def test_the_openai_client_lists_the_models(router: Any) -> None:
+    (model,) = (await router.openai.models.list()).data
+    assert (model.id, model.object) == ("fake", "model")
+    assert model.created > 1_700_000_000
+    assert model.model_extra["max_model_len"] == 512
+
+
+async def test_a_model_is_listed_with_what_its_worker_does_by_default(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    fake = make_worker()
+    fake.info.defaults.CopyFrom(
+        DiffusionOptions(gen_length=64, block_length=32, threshold=0.9, top_p=1.0, kv_cache=KV_CACHE_DUAL)
+    )
+    async with running(fake) as worker:
+        router = await start_router(worker.address)
+        await eventually(lambda: router.services.pool.models)
+        model = await router.openai.models.retrieve("fake")
+    assert {name: value for name, value in model.model_extra["defaults"].items() if value is not None} == {
+        "max_tokens": 64,
+        "block_length": 32,
+        "threshold": 0.9,
+        "kv_cache": "dual",
+        "top_p": 1.0,
+    }
+
+
+async def test_the_openai_client_retrieves_one_model(router: Any) -> None:
+    assert (await router.openai.models.retrieve("fake")).id == "fake"
+
+
+async def test_an_unknown_model_is_not_found(router: Any) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        await router.openai.models.retrieve("organisation/other")
+    assert caught.value.code == "model_not_found"
+
+
+async def test_each_model_has_its_own_workers(make_worker: Callable[..., FakeWorker], start_router: Any) -> None:
+    async with running(make_worker(model_id="one")) as one, running(make_worker(model_id="two")) as two:
+        router = await start_router(one.address, two.address)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        for model, worker in (("one", one), ("two", two), ("two", two)):
+            reply = await router.openai.chat.completions.create(model=model, messages=MESSAGES)
+            assert reply.model == model
+            assert worker.requests
+    assert (len(one.requests), len(two.requests)) == (1, 2)
+
+
+async def test_a_model_that_is_full_leaves_the_others_alone(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(model_id="one")) as one, running(make_worker(model_id="two")) as two:
+        one.script.hang_after = 0
+        router = await start_router(one.address, two.address, max_running_requests=1, max_waiting_requests=0)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        asking = asyncio.create_task(router.post({"model": "one", "messages": MESSAGES}))
+        await one.started.wait()
+        refused, _ = await router.post({"model": "one", "messages": MESSAGES})
+        taken, _ = await router.post({"model": "two", "messages": MESSAGES})
+        assert (refused, taken) == (503, 200)
+        one.go_on.set()
+        await asking
+
+
+async def test_the_workers_of_a_model_say_how_many_requests_are_at_them_at_once(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(max_concurrent_requests=4)) as first, running(make_worker()) as second:
+        first.script.hang_after = second.script.hang_after = 0
+        second.info.max_concurrent_requests = 4
+        router = await start_router(first.address, second.address)
+        await eventually(lambda: len(router.services.pool.serving("fake")) == 2)
+        asking = [asyncio.create_task(router.post({"model": "fake", "messages": MESSAGES})) for _ in range(12)]
+        await eventually(lambda: router.services.queues.waiting == 2)
+        await eventually(lambda: (first.running, second.running) == (5, 5))
+        first.go_on.set()
+        second.go_on.set()
+        assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 12
