@@ -34,6 +34,9 @@ document.addEventListener("keydown", ({ key, isComposing }) => {
   if (key === "Escape" && !isComposing && !document.querySelector("dialog[open]")) conversation.stop();
 });
 document.addEventListener("visibilitychange", () => document.hidden || models.load());
+new ResizeObserver(([{ target }]) => {
+  document.documentElement.style.setProperty("--ask-height", `${target.offsetHeight}px`);
+}).observe(find("ask"));
 models.load();
 
 function send(asked) {
