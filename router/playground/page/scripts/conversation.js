@@ -1,11 +1,5 @@
 import { Turn } from "./turn.js";
 
-/** The messages that begin with `system`, if it says something, and end with `message`. */
-export function messagesOf(system, message, before = []) {
-  const first = system ? [{ role: "system", content: system }] : [];
-  return [...first, ...before, { role: "user", content: message }];
-}
-
 /** What was said so far, turn by turn; each side of a comparison has had answers of its own. */
 export class Conversation {
   #turns = [];
@@ -16,9 +10,9 @@ export class Conversation {
     this.#element = element;
   }
 
-  /** The messages that end with `message`, as `side` is to be asked. */
-  messages(side, system, message) {
-    return messagesOf(system, message, this.#turns.flatMap((turn) => turn.messages(side)));
+  /** The messages so far, with the answers that `side` gave. */
+  messages(side) {
+    return this.#turns.flatMap((turn) => turn.messages(side));
   }
 
   /** Runs `requests`, by side, all at once, and returns when all of them are over. */

@@ -10,7 +10,12 @@ const FIGURES = {
   "total time": ({ seconds }) => duration(seconds),
 };
 
-/** What a run costs, while it runs and after. */
+/** Returns what a run costs, by name, in words. */
+export function figuresOf(run) {
+  return Object.fromEntries(Object.entries(FIGURES).map(([name, inWords]) => [name, inWords(run)]));
+}
+
+/** Shows what a run costs, while it runs and after. */
 export class Figures {
   #values = new Map();
 
@@ -24,6 +29,6 @@ export class Figures {
   }
 
   draw(run) {
-    for (const [name, value] of this.#values) value.textContent = FIGURES[name](run);
+    for (const [name, figure] of Object.entries(figuresOf(run))) this.#values.get(name).textContent = figure;
   }
 }

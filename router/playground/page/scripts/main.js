@@ -1,10 +1,11 @@
 import { Api } from "./api.js";
 import { Composer } from "./composer.js";
-import { Conversation, messagesOf } from "./conversation.js";
+import { Conversation } from "./conversation.js";
 import { button } from "./elements.js";
+import { ModelChoice } from "./model_choice.js";
 import { Models } from "./models.js";
 import { Panel } from "./panel.js";
-import { ChatRequest, FillRequest } from "./requests.js";
+import { requestOf } from "./requests.js";
 
 const EXAMPLES = {
   "Count to 7": { message: "Count to 7" },
@@ -18,12 +19,10 @@ const find = (id) => document.getElementById(id);
 const panel = new Panel(find("settings"));
 const api = new Api(() => panel.key.value.trim());
 const conversation = new Conversation(find("turns"));
-const models = new Models(api, find("model"), find("trouble"), {
-  onchoose: (model) => {
-    panel.suit(model);
-    composer.longest = model.max_model_len;
-  },
-  onkey: () => panel.askForKey(),
+const models = new Models(api, hear);
+const choice = new ModelChoice(models, find("model"), find("trouble"), (model) => {
+  panel.suit(model);
+  composer.longest = model.max_model_len;
 });
 const composer = new Composer({ onsend: send, onstop: () => conversation.stop(), onclear: clear });
 
@@ -39,14 +38,20 @@ new ResizeObserver(([{ target }]) => {
 }).observe(find("ask"));
 models.load();
 
+function hear() {
+  choice.draw();
+  if (models.needsKey) panel.askForKey();
+}
+
 function send(asked) {
-  if (!models.chosen) {
+  if (!choice.chosen) {
     models.load(); // which says what is missing
     return false;
   }
   if (!panel.areUsable()) return false;
-  const requests = new Map(panel.sides.map(([side, settings]) => [side, requestOf(asked, side, settings)]));
-  run(asked, requests);
+  const system = panel.system.value.trim();
+  const request = (side, settings) => requestOf(asked, choice.chosen, settings, system, conversation.messages(side));
+  run(asked, new Map(panel.sides.map(([side, settings]) => [side, request(side, settings)])));
   return true;
 }
 
@@ -59,14 +64,6 @@ async function run(asked, requests) {
   find("announcer").textContent = turn.told;
   if (turn.problem && asked.isChat) composer.restore(asked.message);
   if (turn.problem?.isAboutKey) panel.askForKey();
-}
-
-function requestOf(asked, side, settings) {
-  const system = panel.system.value.trim();
-  if (asked.isChat) {
-    return new ChatRequest(models.chosen, settings, conversation.messages(side, system, asked.message));
-  }
-  return new FillRequest(models.chosen, settings, asked.message ? messagesOf(system, asked.message) : [], asked);
 }
 
 function clear() {

@@ -3,6 +3,18 @@ import { optionsOf, ownOptionsOf, summaryOf, withLength } from "./settings.js";
 const ALTERNATIVES = 5;
 const STREAMED = { stream: true, stream_options: { include_usage: true }, diffusing: true };
 
+/** Returns the request for what was asked; only a chat comes after the messages `before`. */
+export function requestOf(asked, model, settings, system, before) {
+  if (asked.isChat) return new ChatRequest(model, settings, messagesOf(system, asked.message, before));
+  const messages = asked.message ? messagesOf(system, asked.message, []) : [];
+  return new FillRequest(model, settings, messages, asked);
+}
+
+function messagesOf(system, message, before) {
+  const first = system ? [{ role: "system", content: system }] : [];
+  return [...first, ...before, { role: "user", content: message }];
+}
+
 /** What one answer is asked with: the path, how to come by the body, and what its canvas is going to look like. */
 class Request {
   #settings;
@@ -23,7 +35,7 @@ class Request {
 }
 
 /** The next message of a conversation. */
-export class ChatRequest extends Request {
+class ChatRequest extends Request {
   #messages;
 
   logprobs = { logprobs: true, top_logprobs: ALTERNATIVES };
@@ -40,7 +52,7 @@ export class ChatRequest extends Request {
 }
 
 /** What stands between two texts, be it within an answer. */
-export class FillRequest extends Request {
+class FillRequest extends Request {
   #messages;
   #before;
   #after;

@@ -5,11 +5,7 @@ import { Figures } from "./figures.js";
 import { Inspector } from "./inspector.js";
 import { Replay } from "./replay.js";
 import { Scrubber } from "./scrubber.js";
-
-const ENDINGS = {
-  stop: "Finished early: the model wrote an end token.",
-  length: "Finished: the canvas is full.",
-};
+import { stateInWords } from "./wording.js";
 
 /** One run as it can be watched: its answer, its canvas, and the way there. */
 export class RunView {
@@ -72,12 +68,4 @@ export class RunView {
     this.#scrubber.draw(frame);
     this.#inspector.draw(frame, this.#replay.isFinished);
   }
-}
-
-function stateInWords(run) {
-  if (run.state === "waiting") return "Waiting for its turn …";
-  if (run.state === "denoising") return "Denoising …";
-  if (run.state === "stopped") return "Stopped.";
-  if (run.state === "done" && !run.recording.text) return "Finished: the model wrote nothing but end tokens.";
-  return ENDINGS[run.finishReason] ?? "";
 }

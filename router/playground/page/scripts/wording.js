@@ -1,6 +1,10 @@
 const SPECIAL = /^(<\|[^|]*\|>|<\/?s>)$/; // as models name them
 const NO_TEXT = "◇";
 const STAND_INS = { "\n": "↵", "\t": "⇥", "\r": "␍", " ": "␣" };
+const ENDINGS = {
+  stop: "Finished early: the model wrote an end token.",
+  length: "Finished: the canvas is full.",
+};
 
 /** A token as it fits on a tile: what is no text but a sign of the model's own has a short stand-in. */
 export function brief(token) {
@@ -32,4 +36,13 @@ export function rounded(value) {
 /** "1 pass", "2 passes": `other` is the plural. */
 export function counted(count, one, other) {
   return `${count} ${count === 1 ? one : other}`;
+}
+
+/** How far a run has come, and how it ended. */
+export function stateInWords(run) {
+  if (run.state === "waiting") return "Waiting for its turn …";
+  if (run.state === "denoising") return "Denoising …";
+  if (run.state === "stopped") return "Stopped.";
+  if (run.state === "done" && !run.recording.text) return "Finished: the model wrote nothing but end tokens.";
+  return ENDINGS[run.finishReason] ?? "";
 }
