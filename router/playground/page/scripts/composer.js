@@ -58,6 +58,15 @@ export class Composer {
     this.#gap.input.disabled = mode === "chat";
   }
 
+  /** Says whether the message has the focus, and nothing is written yet. */
+  get isIdle() {
+    return document.activeElement === this.#message.input && !this.#message.input.value;
+  }
+
+  focus() {
+    this.#message.input.focus(UNMOVED);
+  }
+
   /** Sends what an example says; a message that somebody has begun to write stays. */
   example({ message, before, after, gap }) {
     this.mode = gap ? "fill" : "chat";

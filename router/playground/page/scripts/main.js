@@ -14,6 +14,8 @@ const EXAMPLES = {
   "Compare two settings": { message: "What are you?", isCompared: true },
 };
 
+const HAS_MOUSE = matchMedia("(hover: hover) and (pointer: fine)"); // elsewhere a keyboard might come up over the page
+
 const find = (id) => document.getElementById(id);
 
 const panel = new Panel(find("settings"));
@@ -28,7 +30,7 @@ const composer = new Composer({ onsend: send, onstop: () => conversation.stop(),
 
 find("composer").append(composer.element);
 for (const [label, example] of Object.entries(EXAMPLES)) find("examples").append(button(label, () => show(example)));
-panel.key.addEventListener("change", () => models.load());
+panel.key.addEventListener("change", askForModels);
 document.addEventListener("keydown", ({ key, isComposing }) => {
   if (key === "Escape" && !isComposing && !document.querySelector("dialog[open]")) conversation.stop();
 });
@@ -36,16 +38,31 @@ document.addEventListener("visibilitychange", () => document.hidden || models.lo
 new ResizeObserver(([{ target }]) => {
   document.documentElement.style.setProperty("--ask-height", `${target.offsetHeight}px`);
 }).observe(find("ask"));
+if (HAS_MOUSE.matches && isIdle()) composer.focus();
 models.load();
 
+/** Answers what the user has just done, so that the focus may go where something is missing. */
+async function askForModels() {
+  await models.load();
+  if (models.needsKey) panel.askForKey();
+}
+
+/** Shows what the server has, and takes the focus from nobody who is at something. */
 function hear() {
   choice.draw();
-  if (models.needsKey) panel.askForKey();
+  if (!models.needsKey) return;
+  panel.showKey();
+  if (isIdle()) panel.askForKey();
+}
+
+/** Says whether nobody has gone anywhere yet, or begun to write. */
+function isIdle() {
+  return document.activeElement === document.body || composer.isIdle;
 }
 
 function send(asked) {
   if (!choice.chosen) {
-    models.load(); // which says what is missing
+    askForModels(); // which says what is missing
     return false;
   }
   if (!panel.areUsable()) return false;

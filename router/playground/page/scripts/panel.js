@@ -71,9 +71,13 @@ export class Panel {
     this.#arrange();
   }
 
+  showKey() {
+    this.#keyRow.open = true;
+  }
+
   /** Asks for a key, as the server does. */
   askForKey() {
-    this.#keyRow.open = true;
+    this.showKey();
     setTimeout(() => this.key.focus()); // not while the focus is still on its way to somewhere else
   }
 
