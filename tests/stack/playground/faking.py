@@ -10,6 +10,7 @@ from router.openapi.examples import MODEL
 
 CHAT = "**/v1/chat/completions"
 MODELS = "**/v1/models"
+COMES_BACK = "document.dispatchEvent(new Event('visibilitychange'))"  # to the page, which asks for the models of now
 
 
 async def offer_models(page: Page, models: dict[str, dict[str, Any]], longest: int = 1024) -> None:

@@ -71,6 +71,14 @@ def tiles(card: Locator, look: str = "") -> Locator:
     return card.locator(f'.tile[data-look^="{look}"]' if look else ".tile")
 
 
+async def copied(page: Page, card: Locator, kind: str) -> str:
+    """The code that is on the clipboard once it is copied as "curl" or "Python"."""
+    await card.get_by_role("button", name=f"Copy as {kind}").click()
+    await expect(card).to_contain_text(f"Copied as {kind}.")
+    code: str = await page.evaluate("navigator.clipboard.readText()")
+    return code
+
+
 async def figure(card: Locator, name: str) -> float:
     """A number that the card shows."""
     shown = await card.locator(".figures div", has_text=name).locator("dd").inner_text()

@@ -1,16 +1,26 @@
 import re
-from math import log
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.stack.playground.conftest import Open
+from tests.stack.playground.conftest import ON_A_PHONE, Open
 from tests.stack.playground.faking import answer_with, canvas, chunk
-from tests.stack.playground.talking import answer, ask, choose, over, tiles
+from tests.stack.playground.talking import answer, ask, over, tiles
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ANSWER = "I am TDI Demo, a small masked-diffusion language model."
+LONGEST = 1024
+COVERED = """(canvas) => {
+    const isCovered = (tile) => {
+        const { left, right, top, bottom } = tile.getBoundingClientRect();
+        const corners = [[left + 2, top + 2], [right - 2, bottom - 2]];
+        return corners.some(([x, y]) => document.elementFromPoint(x, y) !== tile);
+    };
+    const tiles = [...canvas.querySelectorAll(".tile")].filter((_, position) => position % 3 === 0); // some of each row
+    return tiles.filter((tile) => (tile.focus(), isCovered(tile))).length;
+}"""
 
 
 async def asked(page: Page) -> Locator:
@@ -19,50 +29,49 @@ async def asked(page: Page) -> Locator:
     return card
 
 
-async def test_the_scrubber_goes_back_and_forth(page: Page) -> None:
+async def test_the_scrubber_goes_back_and_forth_and_stops_at_either_end(page: Page) -> None:
     card = await asked(page)
     slider = card.get_by_role("slider", name="Pass shown")
+    back, forth = (card.get_by_role("button", name=f"One pass {way}") for way in ("back", "forward"))
     masked_at_the_end = await tiles(card, "masked").count()
+    await expect(forth).to_be_disabled()
     await slider.press("Home")
+    await expect(back).to_be_disabled()
     await expect(tiles(card, "masked")).to_have_count(64)
     await expect(answer(card)).to_have_text("")
     await slider.press("ArrowRight")
     await expect(tiles(card, "fresh")).to_have_count(2)  # 32 passes for 64 tokens
     await expect(tiles(card, "masked")).to_have_count(62)
-    await slider.press("ArrowRight")
+    await forth.click()
     await expect(tiles(card, "masked")).to_have_count(60)
-    await slider.press("ArrowLeft")
+    await back.click()
     await expect(tiles(card, "masked")).to_have_count(62)
     await slider.press("End")
     await expect(tiles(card, "masked")).to_have_count(masked_at_the_end)
     await expect(answer(card)).to_have_text(ANSWER)
 
 
-async def test_buttons_go_pass_by_pass_and_stop_at_either_end(page: Page) -> None:
-    card = await asked(page)
-    back, forth = (card.get_by_role("button", name=f"One pass {way}") for way in ("back", "forward"))
-    passes = await tiles(card, "masked").count()
-    await back.click()
-    assert await tiles(card, "masked").count() == passes + 2
-    await forth.click()
-    await expect(tiles(card, "masked")).to_have_count(passes)
-    await expect(forth).to_be_disabled()
-    await card.get_by_role("slider").press("Home")
-    await expect(back).to_be_disabled()
-
-
-async def test_a_finished_answer_can_be_played_again(open_page: Open) -> None:
-    page = await open_page(reduced_motion="no-preference")
-    card = await asked(page)
-    await card.get_by_role("button", name="Replay").click()
-    await expect(answer(card)).not_to_have_text(ANSWER)
+async def test_an_answer_is_played_paused_and_played_again(open_page: Open, url: str) -> None:
+    page = await open_page("about:blank", reduced_motion="no-preference")
+    await page.clock.install(time=0)
+    await page.goto(url.removesuffix("/v1"))
+    await page.clock.pause_at(1000)
+    await answer_with(page, *(chunk(canvas=canvas(step, ["a"] * 4, step - 1)) for step in range(1, 5)))
+    card = await ask(page, "Hello")
+    slider = card.get_by_role("slider")
+    await expect(card).to_have_attribute("data-state", "done")
+    await page.clock.run_for(160)
+    await expect(slider).to_have_js_property("value", "1")
+    await card.get_by_role("button", name="Pause", exact=True).click()
+    await page.clock.run_for(2000)
+    await expect(slider).to_have_js_property("value", "1")
+    await card.get_by_role("button", name="Play", exact=True).click()
+    await page.clock.run_for(2000)
     await over(card)
-    await expect(answer(card)).to_have_text(ANSWER)
-    await card.get_by_role("button", name="Replay").click()
-    await card.get_by_role("button", name="Pause").click()
-    shown = await card.get_by_role("slider").input_value()
-    assert 0 < 16 - int(shown) <= 16
-    await expect(card.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    await card.get_by_role("button", name="Replay", exact=True).click()
+    await expect(slider).to_have_js_property("value", "0")
+    await page.clock.run_for(2000)
+    await over(card)
 
 
 async def test_a_tile_tells_its_probability_its_alternatives_and_its_pass(page: Page) -> None:
@@ -80,36 +89,7 @@ async def test_a_tile_tells_its_probability_its_alternatives_and_its_pass(page: 
     await expect(inspector).to_contain_text("Position 64 is masked")
 
 
-async def test_alternatives_that_are_spelled_alike_are_told_apart(page: Page) -> None:
-    half, other_half = (
-        {"token": "�", "logprob": log(share), "bytes": [byte]} for share, byte in ((0.4, 159), (0.5, 226))
-    )
-    committed = {**half, "position": 0, "top_logprobs": [other_half, half]}
-    await answer_with(page, chunk(canvas={"step": 1, "tokens": ["�"], "committed": [committed]}))
-    card = await ask(page, "Hello")
-    await over(card)
-    await tiles(card).first.hover()
-    await expect(card.locator(".inspector .chosen .share")).to_have_text("40 %")
-    await expect(card.locator(".inspector .share")).to_have_text(["40 %", "50 %"])
-
-
-async def test_a_token_that_spells_nothing_is_told_of_all_the_same(page: Page) -> None:
-    await answer_with(page, chunk(canvas=canvas(1, [""], 0, probability=0.5)))
-    card = await ask(page, "Hello")
-    await over(card)
-    await card.get_by_role("button", name="Position 1: ◇, 50 % sure, pass 1").hover()
-    await expect(card.locator(".inspector .token")).to_have_text("◇")
-
-
-async def test_shortcuts_of_the_browser_are_left_to_it(page: Page) -> None:
-    card = await asked(page)
-    await tiles(card).nth(3).focus()
-    for shortcut in ("Alt+ArrowLeft", "Control+End", "Meta+ArrowRight"):
-        await page.keyboard.press(shortcut)
-    await expect(tiles(card).nth(3)).to_be_focused()
-
-
-async def test_tiles_are_reached_and_told_by_the_keyboard(page: Page) -> None:
+async def test_tiles_are_reached_by_the_keyboard_and_shortcuts_are_left_to_the_browser(page: Page) -> None:
     card = await asked(page)
     await expect(card.locator('.tile[tabindex="0"]')).to_have_count(1)
     await tiles(card).first.focus()
@@ -117,6 +97,9 @@ async def test_tiles_are_reached_and_told_by_the_keyboard(page: Page) -> None:
     await page.keyboard.press("ArrowRight")
     await expect(card.get_by_role("button", name=re.compile(r"^Position 3: ␣TDI, .* sure, pass \d+$"))).to_be_focused()
     await expect(card.locator(".inspector")).to_contain_text("Position 3, committed in pass")
+    for shortcut in ("Alt+ArrowLeft", "Control+End", "Meta+ArrowRight"):
+        await page.keyboard.press(shortcut)
+    await expect(tiles(card).nth(2)).to_be_focused()
     await page.keyboard.press("End")
     await expect(card.get_by_role("button", name="Position 64: masked")).to_be_focused()
     await page.keyboard.press("Home")
@@ -126,29 +109,38 @@ async def test_tiles_are_reached_and_told_by_the_keyboard(page: Page) -> None:
     await expect(tiles(card).first).to_be_focused()
 
 
-async def test_tiles_can_be_coloured_by_probability_or_by_pass(page: Page) -> None:
+async def test_tiles_are_coloured_by_probability_or_by_pass_or_framed_where_the_system_chooses_colours(
+    page: Page,
+) -> None:
     card = await asked(page)
 
-    async def colours() -> set[str]:
-        shown = card.locator('.tile[data-look="committed"]')
-        return set(await shown.evaluate_all("all => all.map((one) => getComputedStyle(one).backgroundColor)"))
+    async def styles(look: str, name: str) -> set[str]:
+        shown = card.locator(f'.tile[data-look="{look}"]')
+        return set(await shown.evaluate_all(f"all => all.map((one) => getComputedStyle(one).{name})"))
 
-    by_pass = await colours()
+    by_pass = await styles("committed", "backgroundColor")
     await page.get_by_label("how sure the model was").check()
-    by_probability = await colours()
-    assert by_pass.isdisjoint(by_probability)
+    assert by_pass.isdisjoint(await styles("committed", "backgroundColor"))
+    await page.emulate_media(forced_colors="active")
+    await card.get_by_role("slider").press("ArrowLeft")
+    assert await styles("masked", "borderTopWidth") == await styles("committed", "borderTopWidth") == {"1px"}
+    assert await styles("fresh", "borderTopWidth") == {"3px"}
 
 
-async def test_what_lies_behind_the_end_of_an_answer_is_marked(page: Page) -> None:
-    card = await asked(page)
-    beyond = card.locator('.tile[data-look$="beyond"]')
-    await expect(beyond).to_have_count(64 - 13)
-    await card.get_by_role("slider").press("Home")
-    await expect(beyond).to_have_count(0)
-
-
-async def test_blocks_end_where_they_are_set_to_end(page: Page) -> None:
-    await choose(page, max_tokens=40, block_length=16, steps=20)
-    card = await asked(page)
-    lengths = await card.locator(".block").evaluate_all("all => all.map((block) => block.children.length)")
-    assert lengths == [16, 16, 8]
+@pytest.mark.parametrize("options", [{}, ON_A_PHONE], ids=["desktop", "phone"])
+async def test_every_tile_of_the_longest_canvas_comes_into_sight_while_the_box_is_shown(
+    open_page: Open, options: dict[str, Any]
+) -> None:
+    page = await open_page(**options)
+    tokens: list[str | None] = [" river", ",", " canvas", "a"] * (LONGEST // 4)
+    await answer_with(page, chunk("whole", canvas=canvas(1, tokens, *range(LONGEST))))
+    card = await ask(page, "Hello")
+    await over(card)
+    assert await card.locator(".canvas").evaluate(COVERED) == 0
+    box = card.locator(".inspector")
+    await tiles(card).nth(LONGEST // 2).focus()
+    await expect(box).to_be_in_viewport(ratio=1)
+    await tiles(card).last.hover()
+    await expect(box).to_contain_text(f"Position {LONGEST}, committed in pass 1")
+    for shown in (box, tiles(card).last):
+        await expect(shown).to_be_in_viewport(ratio=1)

@@ -1,6 +1,9 @@
-import pytest
-from playwright.async_api import Page, expect
+import json
 
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.stack.playground.faking import CHAT, chunk
 from tests.stack.playground.talking import answer, ask, choose, figure, over, sides
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -37,11 +40,20 @@ async def test_both_are_at_work_at_the_same_time_and_one_stop_ends_both(page: Pa
     await expect(page.get_by_text("Not both came to an end.")).to_be_visible()
 
 
-async def test_each_side_has_a_conversation_of_its_own(page: Page) -> None:
+async def test_each_side_is_asked_with_the_answers_that_it_gave(page: Page) -> None:
+    bodies = []
+
+    async def answer_by_rule(route: Route) -> None:
+        body = route.request.post_data_json
+        bodies.append(body)
+        event = chunk("from A" if "steps" in body else "from B")
+        await route.fulfill(content_type="text/event-stream", body=f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n")
+
+    await page.route(CHAT, answer_by_rule)
     await page.get_by_label("Compare two settings").check()
-    for message in ("My name is Ada.", "What is my name?"):
+    for message in ("Hello", "Hello again"):
         await ask(page, message)
         for card in sides(page):
             await over(card)
-    for card in sides(page):
-        await expect(answer(card)).to_have_text("Your name is Ada.")
+    said = {"steps" in body: body["messages"][1]["content"] for body in bodies[2:]}
+    assert said == {True: "from A", False: "from B"}

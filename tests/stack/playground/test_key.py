@@ -12,7 +12,7 @@ from testing.folders import ROOT
 from testing.stack import address_of_worker
 from tests.stack.playground.conftest import Open
 from tests.stack.playground.faking import CHAT
-from tests.stack.playground.talking import answer, ask, enter_key, key_field, message_field, model_field, over
+from tests.stack.playground.talking import answer, ask, copied, enter_key, key_field, message_field, model_field, over
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,7 +31,7 @@ def keyed(url: str) -> Iterator[str]:
         router.stderr.read()
 
 
-async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, keyed: str) -> None:
+async def test_a_key_is_asked_for_kept_by_the_tab_alone_and_not_copied(open_page: Open, keyed: str) -> None:
     page = await open_page(keyed)
     await expect(page.get_by_role("alert")).to_contain_text("API key")
     field = key_field(page)
@@ -40,43 +40,23 @@ async def test_a_key_is_asked_for_and_kept_by_the_tab_alone(open_page: Open, key
     await message_field(page).press("Enter")
     await expect(field).to_be_focused()
     await expect(message_field(page)).to_have_value("Spell river")
-    await enter_key(page, "sk-another")
-    await expect(page.get_by_role("alert")).to_have_text("The server does not accept this API key.")
+    for wrong, problem in {"sk-another": "does not accept this API key", "“sk”": "characters that no key has"}.items():
+        await enter_key(page, wrong)
+        await expect(page.get_by_role("alert")).to_contain_text(problem)
+        await expect(field).to_be_focused()
     await enter_key(page, KEY)
     await expect(model_field(page)).to_have_value("tdi-demo")
     await expect(page.get_by_role("alert")).to_have_count(0)
     card = await ask(page, "Spell river")
     await over(card)
     await expect(answer(card)).to_have_text("r-i-v-e-r")
+    code = await copied(page, card, "curl")
+    assert "$TDI_API_KEY" in code
+    assert KEY not in code + page.url
     assert await page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
-    assert KEY not in page.url
-    await page.reload()
-    await expect(field).to_have_value("")
-    await expect(page.get_by_role("alert")).to_contain_text("API key")
-
-
-async def test_what_is_no_key_is_told_and_another_is_asked_for_once_it_no_longer_counts(
-    open_page: Open, keyed: str
-) -> None:
-    page = await open_page(keyed)
-    field = key_field(page)
-    await enter_key(page, "“sk-playground”")
-    await expect(page.get_by_role("alert")).to_have_text("The API key has characters that no key has.")
-    await enter_key(page, KEY)
-    await expect(model_field(page)).to_have_value("tdi-demo")
     await page.route(CHAT, lambda route: route.fulfill(status=401, json={"error": {"message": "No."}}))
     await ask(page, "Spell river")
     await expect(field).to_be_focused()
-
-
-async def test_a_key_is_not_copied_with_the_code(open_page: Open, keyed: str) -> None:
-    page = await open_page(keyed, permissions=["clipboard-read", "clipboard-write"])
-    await enter_key(page, KEY)
-    await expect(model_field(page)).to_have_value("tdi-demo")
-    card = await ask(page, "Spell river")
-    for kind, variable in {"curl": "$TDI_API_KEY", "Python": 'os.environ["TDI_API_KEY"]'}.items():
-        await card.get_by_role("button", name=f"Copy as {kind}").click()
-        await expect(card).to_contain_text(f"Copied as {kind}.")
-        code = await page.evaluate("navigator.clipboard.readText()")
-        assert variable in code
-        assert KEY not in code
+    await page.reload()
+    await expect(field).to_have_value("")
+    await expect(page.get_by_role("alert")).to_contain_text("API key")
