@@ -14,6 +14,7 @@ from typing import cast
 
 from launcher.console import Console
 from launcher.lines import Lines
+from launcher.parent_death import killed_with_this_process
 from launcher.plan import Plan
 from textdiffusion.lifeline import LIFELINE
 
@@ -28,7 +29,7 @@ ENVIRONMENT = {
 
 
 class Child(asyncio.SubprocessProtocol):
-    """A process in a group of its own, with a lifeline to this one; each of its lines goes to the console."""
+    """A process in a group of its own that does not outlive this one; each of its lines goes to the console."""
 
     def __init__(self, name: str, console: Console) -> None:
         self.name = name
@@ -46,7 +47,7 @@ class Child(asyncio.SubprocessProtocol):
         """Raises `OSError`."""
         _, child = await asyncio.get_running_loop().subprocess_exec(
             lambda: cls(plan.name, console),
-            *plan.command,
+            *killed_with_this_process(*plan.command),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,

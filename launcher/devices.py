@@ -13,6 +13,8 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Final
 
+from launcher.parent_death import killed_with_this_process
+
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 DRIVERS: Final = ("nvidiactl", "nvidia0", "kfd", "dxg")  # of NVIDIA's, of AMD's, and of Windows' in a Linux guest
 CPU: Final = "cpu"
@@ -28,7 +30,7 @@ async def find_devices(folder: Path = Path("/dev")) -> Sequence[str]:
     """Every GPU that a worker can use, or else the CPU."""
     if not any((folder / driver).exists() for driver in DRIVERS):
         return (CPU,)
-    command = (sys.executable, "-m", "worker.devices")
+    command = killed_with_this_process(sys.executable, "-m", "worker.devices")
     asked = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE)
     try:
         answer, _ = await asyncio.wait_for(asked.communicate(), FIND_SECONDS)

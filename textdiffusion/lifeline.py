@@ -3,6 +3,9 @@
 The launcher holds the other end of its children's standard input. What it writes there, line by line, changes settings
 of a process that runs. The kernel closes it when the launcher dies, however it dies, and the read below returns.
 Without this a killed launcher would leave workers behind that hold the GPU's memory and the router's port.
+
+A process that is stopped, busy in native code or still importing does not notice. On Linux the launcher has the kernel
+end such ones (`launcher/parent_death.py`); on other systems this is all there is.
 """
 
 import os

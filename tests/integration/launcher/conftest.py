@@ -17,6 +17,7 @@ from testing.folders import ROOT
 
 FAKES = Path(__file__).parent / "fakes"
 DEADLINE_SECONDS = 60
+END_SECONDS = 10  # of what the launcher leaves behind, whatever it does
 
 
 class Stack:
@@ -75,7 +76,7 @@ class Stack:
 
 @pytest.fixture
 def gone() -> Callable[[int], bool]:
-    """Whether a process ends before the deadline; one that nobody has reaped yet has ended too."""
+    """Return whether a process ends in time, and kill it if not; one that nobody has reaped yet has ended too."""
 
     def ends(pid: int) -> bool:
         try:
@@ -83,7 +84,10 @@ def gone() -> Callable[[int], bool]:
         except ProcessLookupError:
             return True
         try:
-            return bool(select.select([descriptor], [], [], DEADLINE_SECONDS)[0])
+            ended = bool(select.select([descriptor], [], [], END_SECONDS)[0])
+            if not ended:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            return ended
         finally:
             os.close(descriptor)
 

@@ -83,6 +83,23 @@ def test_kill_9_of_the_launcher_ends_its_children(launch: Launch, gone: Gone) ->
     assert all(gone(pid) for pid in stack.children.values())
 
 
+def test_kill_9_of_the_launcher_ends_children_that_are_stopped(launch: Launch, gone: Gone) -> None:
+    stack = launch("--model=./tiny").until("Ready:")
+    for pid in stack.children.values():
+        os.kill(pid, signal.SIGSTOP)
+    stack.send(signal.SIGKILL)
+    assert [gone(pid) for pid in stack.children.values()] == [True, True]
+
+
+@pytest.mark.parametrize(("behaviour", "says"), [("imports", "imports"), ("is-busy", "is busy in native code")])
+def test_kill_9_of_the_launcher_ends_a_child_that_notices_nothing(
+    launch: Launch, gone: Gone, behaviour: str, says: str
+) -> None:
+    stack = launch("--model=./tiny", FAKE_WORKER=behaviour).until(says)
+    stack.send(signal.SIGKILL)
+    assert gone(stack.children["worker-0"])
+
+
 def test_a_worker_that_refuses_to_start_is_explained_with_its_last_lines(launch: Launch) -> None:
     stack = launch("--model=./tiny", FAKE_WORKER="refuses")
     assert stack.exit_code() == 2

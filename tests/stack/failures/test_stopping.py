@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.stack import folder_for
-from tests.stack.failures.scene import LONG, Scene
+from benchmarks.soak.stack import folder_for, is_well
+from tests.stack.failures.scene import LONG, Scene, named, send
 from tests.stack.failures.standing_in import standing_in
 
 ONE = Configuration(models=[served(workers=1)], router={"port": 0, "probe_port": 0, "settle_seconds": 1})
 ALONE = {"OMP_NUM_THREADS": "1"}  # threads that wait for each other are slow on a machine that is busy
 IN_FLIGHT = 4
 STOP_SECONDS = 60
+LEFT_SECONDS = 10  # from the death of a launcher to that of all that it had started
 ECHO_SECONDS = 1  # in less the same signal would be taken for an echo of the first
 
 
@@ -89,12 +91,17 @@ async def test_a_second_signal_ends_all_at_once() -> None:
         assert "launcher | second signal: ending every process now" in scene.said
 
 
-async def test_a_killed_launcher_leaves_no_process_and_the_next_one_clears_away_its_folder(single: Scene) -> None:
+async def test_a_killed_launcher_leaves_no_process_though_one_is_stopped_and_the_next_one_clears_away_its_folder(
+    single: Scene,
+) -> None:
+    launcher = psutil.Process(single.stack.pid)
+    assert launcher.children() == launcher.children(recursive=True)  # or else these would be left
     asking = await asked_at_once(single)
+    send(named(await single.until(is_well), "worker-0"), signal.SIGSTOP)
     single.stack.send(signal.SIGKILL)
     assert await single.stack.ended(STOP_SECONDS) == -signal.SIGKILL
     await asyncio.gather(*asking)
-    give_up = asyncio.get_running_loop().time() + STOP_SECONDS
+    give_up = asyncio.get_running_loop().time() + LEFT_SECONDS
     while single.stack.processes():
         assert asyncio.get_running_loop().time() < give_up
         await asyncio.sleep(0.1)

@@ -19,7 +19,7 @@ async def test_where_there_is_a_driver_the_worker_says_what_it_can_use(
 ) -> None:
     (tmp_path / "nvidiactl").touch()
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n[ \"$*\" = '-m worker.devices' ] && printf '{says}'\n")
+    python.write_text(f"#!/bin/sh\ncase \"$*\" in *' -m worker.devices') printf '{says}';; esac\n")
     python.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(python))
     assert await find_devices(tmp_path) == devices

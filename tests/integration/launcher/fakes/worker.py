@@ -1,6 +1,7 @@
 """Stands in for `python -m worker`; what it does besides serving health is said by FAKE_WORKER."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -47,10 +48,16 @@ def told(line: str) -> None:
     say(f"told {json.loads(line)}")
 
 
-follow_parent(told)
 # A file named so, in the folder where the launcher runs, says it from its next start on.
 written = Path("FAKE_WORKER")
 behaviour = written.read_text() if written.exists() else os.environ.get("FAKE_WORKER", "")
+if behaviour == "imports":
+    say(f"pid {os.getpid()} imports")
+    signal.pause()
+follow_parent(told)
+if behaviour == "is-busy":
+    say(f"pid {os.getpid()} is busy in native code")
+    ctypes.PyDLL(None).sleep(3600)  # other threads of this process do not run meanwhile
 if behaviour == "refuses":
     sys.exit("error: model.safetensors is truncated")
 if behaviour == "is-killed":
