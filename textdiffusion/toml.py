@@ -1,5 +1,7 @@
-"""Reads TOML."""
+"""Reads TOML files, as editors and shells on any system write them."""
 
+import codecs
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,32 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What the file says. Raises `ValueError`, whose words begin with the path."""
+    """Return the tables of a file; a byte order mark at its beginning is skipped.
+
+    Raises `ValueError`, whose words begin with the path.
+    """
     try:
-        tree: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if _is_utf16(content):
+        raise ValueError(f"{path}: is encoded in UTF-16, as some editors and PowerShell's > do; save it as UTF-8")
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig").read()  # with line ends of any system
+        tree: dict[str, Any] = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not TOML, which is encoded in UTF-8: {error}") from error
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path}: is not TOML: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: is nested too deeply") from error
     return tree
+
+
+def _is_utf16(content: bytes) -> bool:
+    """Return whether it begins with a mark, or with an ASCII character in two bytes."""
+    return content.startswith(UTF16_MARKS) or content[:2].count(0) == 1
