@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
+from textdiffusion.model_names import default_model_id, expanded, is_hub_id, is_model_id
 from textdiffusion.settings import (
     Address,
     Flag,
@@ -17,6 +18,7 @@ from textdiffusion.settings import (
     ModelSettings,
     RouterSettings,
     TracingSettings,
+    check_default_id,
 )
 
 DEFAULT_CONFIG = Path("config.toml")
@@ -50,12 +52,13 @@ class LaunchedModel(ModelSettings):
 
     @field_validator("path")
     @classmethod
-    def _is_there(cls, path: str | None) -> str | None:
+    def _can_be_loaded(cls, path: str | None, others: ValidationInfo) -> str | None:
         if path is None:
             return None
         path = expanded(path)
         if not os.path.isdir(path) and not is_hub_id(path):  # noqa: PTH112 - a Path raises for a name that is none
             raise ValueError(f"there is no folder {path}")
+        check_default_id(path, others)
         return path
 
     @model_validator(mode="after")
@@ -158,24 +161,14 @@ def arrange(flags: Tree, lower: Tree) -> Tree:
     return {**flags, "models": [_arranged(entry, own) for entry in entries]}
 
 
-def is_hub_id(path: str) -> bool:
-    """Whether `path` reads as organisation/name, and not as a folder whose parent is here."""
-    parts = path.split("/")
-    return len(parts) == 2 and all(parts) and parts[0][0] not in ".~" and not os.path.exists(parts[0])  # noqa: PLR2004, PTH110 - as above
-
-
-def expanded(path: str) -> str:
-    """`path` with the home folder in place of its ~, if there is one."""
-    return os.path.expanduser(path)  # noqa: PTH111 - a Path would lose the ./ that tells a folder from a hub id
-
-
 def _arranged(entry: Any, own: Tree) -> Any:
     if not isinstance(entry, dict):
         return entry
     model = merged(entry, own)
     path = model.get("path")
     if isinstance(path, str) and model.get("id") is None:
-        model["id"] = path if is_hub_id(path) else os.path.basename(os.path.abspath(expanded(path)))  # noqa: PTH100, PTH119 - as above
+        name = default_model_id(path)
+        model["id"] = name if is_model_id(name) else None
     return model
 
 

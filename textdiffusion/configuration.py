@@ -35,7 +35,7 @@ from textdiffusion.leaves import (
     secret_leaves,
     section_in,
 )
-from textdiffusion.settings import SECTIONS
+from textdiffusion.settings import SECTIONS, MissingSettingError
 from textdiffusion.toml import read_toml
 
 Tree = dict[str, Any]
@@ -314,7 +314,7 @@ def _problems(root: type[RootSettings], error: ValidationError, sources: list[tu
         elif item["type"] == "missing":
             yield f"{where}: is missing"
         elif item["type"] == "value_error":
-            yield f"{where}: {item['ctx']['error']}"
+            yield f"{where}: {item['ctx']['error']}{_remedy(root, location, item['ctx']['error'], sources)}"
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             yield f"{where}: {message}" + ("" if _is_secret(root, location) else f", not {item['input']!r}")
@@ -327,12 +327,28 @@ def _is_secret(root: type[RootSettings], location: Location) -> bool:
 
 
 def _where(root: type[RootSettings], location: Location, sources: list[tuple[str, Tree]]) -> str:
+    source = _source(location, sources)
+    name = _name_in(source, root, location)
+    return name if source == FLAGS else f"{source}: {name}"
+
+
+def _remedy(root: type[RootSettings], location: Location, error: object, sources: list[tuple[str, Tree]]) -> str:
+    """Return the end of a sentence that names the setting that would help, as the source of the mistake calls it."""
+    if not isinstance(error, MissingSettingError):
+        return ""
+    return f"; give one with {_name_in(_source(location, sources), root, (*location[:-1], error.setting))}"
+
+
+def _source(location: Location, sources: list[tuple[str, Tree]]) -> str:
+    return next((source for source, tree in sources if _gives(tree, location)), sources[-1][0])
+
+
+def _name_in(source: str, root: type[RootSettings], location: Location) -> str:
     name = ".".join(map(str, location))
-    source = next((source for source, tree in sources if _gives(tree, location)), sources[-1][0])
-    if source == FLAGS:
-        keys = tuple(key for key in location if isinstance(key, str))
-        return next((leaf.flag for leaf in leaves(root) if leaf.path == keys), name)
-    return f"{source}: {name}"
+    if source != FLAGS:
+        return name
+    keys = tuple(key for key in location if isinstance(key, str))
+    return next((leaf.flag for leaf in leaves(root) if leaf.path == keys), name)
 
 
 def _gives(tree: Any, location: Location) -> bool:

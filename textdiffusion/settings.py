@@ -19,15 +19,17 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     StringConstraints,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from textdiffusion.addresses import is_local, is_loopback, parse_address
 from textdiffusion.keys import parse_keys, read_keys, union
+from textdiffusion.model_names import check_model_id, default_model_id, expanded, is_model_id
 from textdiffusion.tls import Identity, check_authority, check_identity
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[\w.\-/]+$")]
+ModelId = Annotated[str, AfterValidator(check_model_id)]
 Address = Annotated[str, AfterValidator(lambda text: str(parse_address(text)))]
 ListenAddress = Annotated[str, AfterValidator(lambda text: str(parse_address(text, lowest_port=0)))]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")]
@@ -46,6 +48,14 @@ EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
 # The tables of config.toml. Each process reads some of them; a name that is not among them is a mistake to all.
 SECTIONS = ("launcher", "router", "models", "worker", "logging", "tracing")
+
+
+class MissingSettingError(ValueError):
+    """A value cannot be used without another setting of its section, whose name is `setting`."""
+
+    def __init__(self, problem: str, setting: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +289,7 @@ class EngineSettings(Section):
 class ModelSettings(EngineSettings):
     """One [[models]] entry: a model and the devices that serve it."""
 
-    id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
+    id: ModelId | None = Field(None, description='what clients put in "model"; default: the name of the folder')
     path: Annotated[str, Flag("model")] = Field(
         min_length=1, description="a folder in Hugging Face layout, or a hub id"
     )
@@ -289,8 +299,9 @@ class ModelSettings(EngineSettings):
 class WorkerSettings(EngineSettings):
     """One worker process."""
 
+    # Before `model`, which asks whether it is there.
+    id: ModelId | None = Field(None, description='what clients put in "model"; default: the name of the folder')
     model: str = Field(min_length=1, description="a folder in Hugging Face layout, or a hub id")
-    id: Name | None = Field(None, description='what clients put in "model"; default: the name of the folder')
     listen: ListenAddress = Field("127.0.0.1:50051", description="unix:PATH or HOST:PORT")
     device: Device = Field("auto", description="auto: the first GPU, else the CPU")
     cpu_threads: int | None = Field(
@@ -307,6 +318,18 @@ class WorkerSettings(EngineSettings):
         None, description="PEM file of certificates, one of which has to have signed that of each client"
     )
     allow_plaintext: bool = Field(False, description="listen for other machines although there is no certificate")
+
+    @property
+    def model_id(self) -> str:
+        """What clients put in "model"."""
+        return self.id or default_model_id(self.model)
+
+    @field_validator("model")
+    @classmethod
+    def _can_be_called_as_its_folder(cls, model: str, others: ValidationInfo) -> str:
+        if os.path.isdir(expanded(model)):  # noqa: PTH112 - a Path raises for a name that is none
+            check_default_id(model, others)
+        return model
 
     @property
     def tls_identity(self) -> Identity | None:
@@ -342,6 +365,13 @@ class LiveSettings(Section):
 
     generation: GenerationSettings | None = None
     log_level: LogLevel | None = None
+
+
+def check_default_id(path: str, others: ValidationInfo) -> None:
+    """Raise `MissingSettingError` if the model at `path` has to be called as its folder, and cannot be."""
+    name = default_model_id(path)
+    if "id" in others.data and others.data["id"] is None and not is_model_id(name):
+        raise MissingSettingError(f"its folder's name, {name!r}, cannot be the model's id", "id")
 
 
 def _is_installed(module: str) -> bool:

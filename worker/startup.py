@@ -66,7 +66,7 @@ def _info(
 ) -> pb.GetInfoResponse:
     tokenizer = tokenizer_fingerprint(checkpoint.folder)
     return pb.GetInfoResponse(
-        model_id=settings.id or checkpoint.name,
+        model_id=settings.model_id,
         model_type=model.model_type,
         version=__version__,
         device=str(model.device),

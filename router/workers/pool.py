@@ -17,6 +17,7 @@ from router.workers.membership import Membership
 from router.workers.model import Model
 from router.workers.names import Resolve, resolve
 from router.workers.worker import Worker, WorkerRefusedError, WorkerState
+from textdiffusion.model_names import check_model_id
 from textdiffusion.tasks import holds_within
 from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
 
@@ -128,6 +129,10 @@ class Pool:
         Two workers of one model must give the same tokens for the same request, so one that differs stays out for as
         long as others serve that model.
         """
+        try:
+            check_model_id(info.model_id)
+        except ValueError as error:
+            raise WorkerRefusedError(str(error)) from error
         async with self._admitting:
             known = self._models.get(info.model_id)
             if known and known.agrees_with(info):

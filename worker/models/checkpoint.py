@@ -46,11 +46,6 @@ class Checkpoint:
         except Exception as error:  # a download can break in as many ways as there are layers below it
             raise CheckpointError(f"{source}: cannot be fetched from the hub: {error}") from error
 
-    @property
-    def name(self) -> str:
-        """What the model is called if nobody gives it a name: its hub id, or its folder's name."""
-        return self.folder.name if self.source == str(self.folder) else self.source
-
     def read_json(self, name: str, *, required: bool = False) -> dict[str, Any]:
         """The object in a file of the folder; empty if there is no such file and it is not required."""
         path = self.folder / name

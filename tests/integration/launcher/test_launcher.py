@@ -100,6 +100,10 @@ def test_kill_9_of_the_launcher_ends_a_child_that_notices_nothing(
     assert gone(stack.children["worker-0"])
 
 
+def test_an_id_reaches_the_worker_as_it_was_given(launch: Launch) -> None:
+    launch("--model=./tiny", "--id=ft:base,org::m@v1").until("serves ft:base,org::m@v1 on cpu").until("Ready:")
+
+
 def test_a_worker_that_refuses_to_start_is_explained_with_its_last_lines(launch: Launch) -> None:
     stack = launch("--model=./tiny", FAKE_WORKER="refuses")
     assert stack.exit_code() == 2

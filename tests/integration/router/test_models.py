@@ -1,10 +1,13 @@
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from router.workers.worker import WorkerState
 from testing.waiting import eventually
 from testing.worker import FakeWorker, running
 from textdiffusion.v1.textdiffusion_pb2 import KV_CACHE_DUAL, DiffusionOptions
@@ -47,6 +50,44 @@ async def test_an_unknown_model_is_not_found(router: Any) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         await router.openai.models.retrieve("organisation/other")
     assert caught.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["llada:8b", "ft:base:org::id", "organisation/m@v1", "a+b=c,d", "100%/50%25", "what?#!", "<b>'\"\\</b>", "模型-é"],
+)
+async def test_a_model_is_served_under_any_name_that_can_be_seen(
+    make_worker: Callable[..., FakeWorker], start_router: Any, name: str
+) -> None:
+    async with running(make_worker(model_id=name)) as worker:
+        router = await start_router(worker.address)
+        await eventually(lambda: router.services.pool.models)
+        assert [model.id for model in (await router.openai.models.list()).data] == [name]
+        assert (await router.openai.models.retrieve(name)).id == name
+        assert (await router.get(f"/v1/models/{quote(name, safe='')}"))[1]["id"] == name
+        assert (await router.openai.chat.completions.create(model=name, messages=MESSAGES)).model == name
+        async with router.http.get(f"{router.url}/metrics") as response:
+            families = text_string_to_metric_families(await response.text())
+            labels = {sample.labels.get("model_name") for family in families for sample in family.samples}
+    assert labels - {None, ""} == {name}
+
+
+@pytest.mark.parametrize("name", ["", "My model", "a\nb", "\x1b[31mred", "x" * 200])
+async def test_a_worker_whose_model_cannot_be_called_so_is_refused_and_the_others_serve(
+    make_worker: Callable[..., FakeWorker], start_router: Any, name: str
+) -> None:
+    foreign = make_worker()
+    foreign.info.model_id = name
+    async with running(foreign), running(make_worker()) as worker:
+        router = await start_router(foreign.address, worker.address)
+        await eventually(lambda: router.services.pool.workers[0].state is WorkerState.REFUSED)
+        await eventually(lambda: router.services.pool.models)
+        _, health = await router.get("/health")
+        assert health["workers"][0]["reason"].startswith(f"{name[:128]!r} cannot be a model's id: it ")
+        assert [model.id for model in (await router.openai.models.list()).data] == ["fake"]
+        assert (await router.post({"model": "fake", "messages": MESSAGES}))[0] == 200
+        async with router.http.get(f"{router.url}/metrics") as response:
+            assert list(text_string_to_metric_families(await response.text()))
 
 
 async def test_each_model_has_its_own_workers(make_worker: Callable[..., FakeWorker], start_router: Any) -> None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.settings import LauncherRoot, command_line, is_hub_id
+from launcher.settings import LauncherRoot, command_line
+from textdiffusion.model_names import is_hub_id
 from textdiffusion.settings import GenerationSettings
 
 TWO_MODELS = '[[models]]\npath = "one"\ndtype = "float32"\n[[models]]\npath = "two"\n'
@@ -76,6 +77,52 @@ def test_a_model_without_an_id_is_called_as_its_folder_or_on_the_hub(path: str, 
 
 def test_the_current_folder_has_a_name_too(folder: Path) -> None:
     assert settings_of(None, "--model=.").models[0].id == folder.name
+
+
+NO_ID = "its folder's name, 'My model', cannot be the model's id; give one with"
+
+
+@pytest.mark.parametrize("id_", ["llada:8b", "m@v1", "x:free", "ft:base:org::id", "a,b", "-x"])
+def test_an_id_may_be_as_hubs_and_gateways_write_it(id_: str) -> None:
+    assert settings_of(None, "--model=one", f"--id={id_}").models[0].id == id_
+    assert settings_of(f"[[models]]\npath = 'one'\nid = '{id_}'\n").models[0].id == id_
+
+
+def test_an_id_that_cannot_be_is_called_as_it_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems_of(capsys, None, "--model=one", "--id=a b") == [
+        "--id: 'a b' cannot be a model's id: it has white space in it"
+    ]
+    assert problems_of(capsys, "[[models]]\npath = 'one'\nid = ''\n") == [
+        "config.toml: models.0.id: '' cannot be a model's id: it is empty"
+    ]
+
+
+def test_a_folder_whose_name_will_not_do_needs_an_id(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "My model").mkdir()
+    config = "[[models]]\npath = 'one'\n[[models]]\npath = 'My model'\n"
+    assert problems_of(capsys, None, "--model=My model") == [f"--model: {NO_ID} --id"]
+    assert problems_of(capsys, config) == [f"config.toml: models.1.path: {NO_ID} models.1.id"]
+    assert settings_of(None, "--model=My model", "--id=mine").models[0].id == "mine"
+    assert settings_of(config + "id = 'mine'\n").models[1].id == "mine"
+    monkeypatch.setenv("TDI_MODELS", '[{"path": "My model"}]')
+    Path("config.toml").unlink()
+    assert problems_of(capsys, None) == [f"environment: models.0.path: {NO_ID} models.0.id"]
+
+
+def test_a_folder_whose_name_will_not_do_is_told_with_every_other_mistake(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "My model").mkdir()
+    assert problems_of(capsys, None, "--model=My model", "--dtype=x", "--id=a b") == [
+        "--dtype: input should be 'auto', 'float32', 'bfloat16' or 'float16', not 'x'",
+        "--id: 'a b' cannot be a model's id: it has white space in it",
+    ]
+
+
+def test_a_folder_that_is_missing_is_not_also_called_wrongly(capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems_of(capsys, None, "--model=No model") == ["--model: there is no folder No model"]
 
 
 def test_the_same_id_twice_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def test_a_file_of_keys_may_have_a_mark(file: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_file_in_utf16_is_told_to_be_saved_as_utf8(file: Path, encoding: str) -> None:
     file.write_text(TEXT, encoding)
-    with pytest.raises(ValueError, match="UTF-16.*save it as UTF-8") as error:
+    with pytest.raises(ValueError, match=r"UTF-16.*save it as UTF-8") as error:
         read_toml(file)
     assert str(error.value).startswith(f"{file}: ")
 
