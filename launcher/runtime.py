@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from textdiffusion.addresses import can_be_connected_to
 from textdiffusion.configuration import ConfigurationError
 
 STATUS_SOCKET: Final = "launcher.sock"
@@ -51,7 +52,8 @@ def status_sockets() -> list[Path]:
 
 def _place() -> Path:
     usual = tempfile.gettempdir()
-    parent = usual if len(os.fsencode(usual)) <= LONGEST_PARENT else "/tmp"  # noqa: S108 - it is checked below
+    will_do = len(os.fsencode(usual)) <= LONGEST_PARENT and can_be_connected_to(usual)
+    parent = usual if will_do else "/tmp"  # noqa: S108 - it is checked below
     return Path(parent) / f"tdi-{os.getuid()}"
 
 

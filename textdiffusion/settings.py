@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from textdiffusion.addresses import is_local, is_loopback, parse_address
+from textdiffusion.addresses import is_local, is_loopback, parse_address, parse_host
 from textdiffusion.keys import parse_keys, read_keys, union
 from textdiffusion.model_names import check_model_id, default_model_id, expanded, is_model_id
 from textdiffusion.tls import Identity, check_authority, check_identity
@@ -32,6 +32,7 @@ from textdiffusion.tls import Identity, check_authority, check_identity
 ModelId = Annotated[str, AfterValidator(check_model_id)]
 Address = Annotated[str, AfterValidator(lambda text: str(parse_address(text)))]
 ListenAddress = Annotated[str, AfterValidator(lambda text: str(parse_address(text, lowest_port=0)))]
+Host = Annotated[str, AfterValidator(parse_host)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -124,7 +125,7 @@ class LauncherSettings(Section):
 
 
 class RouterSettings(Section):
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: Host = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(3001, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     playground: bool = Field(True, description="serve a page at / on which to try the models")
     probe_port: int | None = Field(
@@ -140,7 +141,7 @@ class RouterSettings(Section):
         None, description="the router's own certificate, for workers that ask for one"
     )
     workers_key_file: FilePath | None = Field(None, description="its private key")
-    workers_server_name: str | None = Field(
+    workers_server_name: Host | None = Field(
         None, min_length=1, description="name in the workers' certificates; default: the host of their address"
     )
     allow_plaintext_workers: bool = Field(False, description="speak to workers on other machines without TLS")

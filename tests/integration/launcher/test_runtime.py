@@ -108,3 +108,12 @@ def test_a_place_that_is_a_file_is_refused_in_a_sentence(place: Path) -> None:
         runtime_folder(),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["a,b", "a%20b", "a#b", "a?b"])
+def test_where_sockets_would_not_be_found_the_folder_is_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / name))
+    with runtime_folder() as folder:
+        assert not folder.is_relative_to(tmp_path)

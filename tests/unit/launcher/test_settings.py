@@ -79,6 +79,14 @@ def test_the_current_folder_has_a_name_too(folder: Path) -> None:
     assert settings_of(None, "--model=.").models[0].id == folder.name
 
 
+@pytest.mark.parametrize("host", ["[::1]", "[::]"])
+def test_a_host_in_brackets_is_told_to_do_without(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = f"{host}: an address stands here without brackets: {host[1:-1]}"
+    assert problems_of(capsys, TWO_MODELS, f"--host={host}") == [f"--host: {said}"]
+    assert problems_of(capsys, TWO_MODELS + f"[router]\nhost = '{host}'") == [f"config.toml: router.host: {said}"]
+    assert settings_of(TWO_MODELS, f"--host={host[1:-1]}", "--allow-anonymous").router.host == host[1:-1]
+
+
 NO_ID = "its folder's name, 'My model', cannot be the model's id; give one with"
 
 

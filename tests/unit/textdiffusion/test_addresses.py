@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdiffusion.addresses import TcpAddress, UnixAddress, is_local, is_loopback, parse_address
+from textdiffusion.addresses import TcpAddress, UnixAddress, is_local, is_loopback, parse_address, parse_host
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,11 @@ def test_any_ip_address_is_read_as_it_was_written(ip: str, port: int) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("::1:50051", r"in brackets: \[::1\]:50051"),
+        ("::1:50051", r"in brackets, and its port behind them: \[::1\]:50051"),
+        ("[::1]", r"in brackets, and its port behind them: \[::1\]:50051"),
+        ("::1", r"in brackets, and its port behind them: \[::1\]:50051"),
+        ("unix:/a,b", "path cannot have any of # % , ?"),
+        ("unix:/a%20b", "path cannot have any of # % , ?"),
         ("dns:///host:1", "neither unix:PATH nor HOST:PORT"),
         ("http://host:1", "neither"),
         ("host", "neither"),
@@ -48,6 +52,27 @@ def test_any_ip_address_is_read_as_it_was_written(ip: str, port: int) -> None:
 def test_what_is_no_address_is_refused_in_words(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_address(text)
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "127.0.0.1", "localhost", "my_host.internal", "fe80::1%eth0"])
+def test_a_host_by_itself_is_as_it_was_written(host: str) -> None:
+    assert parse_host(host) == host
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[::1]", "without brackets: ::1"),
+        ("[127.0.0.1]", "without brackets: 127.0.0.1"),
+        ("[::1]:3001", "its port in a setting of its own"),
+        ("localhost:3001", "its port in a setting of its own"),
+        ("http://localhost:3001", "is a URL"),
+    ],
+)
+def test_what_is_more_than_a_host_is_refused_in_words(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as error:
+        parse_host(text)
+    assert str(error.value).startswith(f"{text}: ")
 
 
 def test_only_who_listens_may_leave_the_port_open() -> None:
