@@ -12,6 +12,10 @@ _default:
 setup:
     uv sync --extra worker --group dev
 
+# What a worker needs, and no tools of development; starts nothing. For a machine that is to run workers alone.
+install-worker *ARGS:
+    uv sync --inexact --extra worker "$@"
+
 # Writes the gRPC code in textdiffusion/v1 anew from proto/.
 proto: _tools
     uv run --no-sync python -m grpc_tools.protoc -Iproto --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. proto/textdiffusion/v1/textdiffusion.proto

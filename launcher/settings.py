@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from typing_extensions import Self
 
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
-from textdiffusion.model_names import default_model_id, expanded, is_hub_id, is_model_id
+from textdiffusion.model_names import check_default_id, default_model_id, expanded, is_hub_id, is_model_id
 from textdiffusion.settings import (
     Address,
     Flag,
@@ -18,7 +18,6 @@ from textdiffusion.settings import (
     ModelSettings,
     RouterSettings,
     TracingSettings,
-    check_default_id,
 )
 
 DEFAULT_CONFIG = Path("config.toml")

@@ -35,7 +35,8 @@ from textdiffusion.leaves import (
     secret_leaves,
     section_in,
 )
-from textdiffusion.settings import SECTIONS, MissingSettingError
+from textdiffusion.model_names import MissingSettingError
+from textdiffusion.settings import SECTIONS
 from textdiffusion.toml import read_toml
 
 Tree = dict[str, Any]

@@ -8,8 +8,18 @@ import os
 import re
 from typing import Final
 
+from pydantic import ValidationInfo
+
 MAX_ID_LENGTH: Final = 128
 HUB_ID: Final = re.compile(r"[\w\-][\w.\-]*/[\w\-][\w.\-]*", re.ASCII)
+
+
+class MissingSettingError(ValueError):
+    """A value cannot be used without another setting of its section, whose name is `setting`."""
+
+    def __init__(self, problem: str, setting: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
 
 
 def check_model_id(text: str) -> str:
@@ -21,6 +31,13 @@ def check_model_id(text: str) -> str:
 
 def is_model_id(text: str) -> bool:
     return _problem(text) is None
+
+
+def check_default_id(path: str, others: ValidationInfo) -> None:
+    """Raise `MissingSettingError` if the model at `path` has to be called as its folder, and cannot be."""
+    name = default_model_id(path)
+    if "id" in others.data and others.data["id"] is None and not is_model_id(name):
+        raise MissingSettingError(f"its folder's name, {name!r}, cannot be the model's id", "id")
 
 
 def default_model_id(path: str) -> str:

@@ -26,7 +26,7 @@ from pydantic import (
 
 from textdiffusion.addresses import is_local, is_loopback, parse_address, parse_host
 from textdiffusion.keys import parse_keys, read_keys, union
-from textdiffusion.model_names import check_model_id, default_model_id, expanded, is_model_id
+from textdiffusion.model_names import check_default_id, check_model_id, default_model_id, expanded
 from textdiffusion.tls import Identity, check_authority, check_identity
 
 ModelId = Annotated[str, AfterValidator(check_model_id)]
@@ -49,14 +49,6 @@ EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
 # The tables of config.toml. Each process reads some of them; a name that is not among them is a mistake to all.
 SECTIONS = ("launcher", "router", "models", "worker", "logging", "tracing")
-
-
-class MissingSettingError(ValueError):
-    """A value cannot be used without another setting of its section, whose name is `setting`."""
-
-    def __init__(self, problem: str, setting: str) -> None:
-        super().__init__(problem)
-        self.setting = setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,13 +358,6 @@ class LiveSettings(Section):
 
     generation: GenerationSettings | None = None
     log_level: LogLevel | None = None
-
-
-def check_default_id(path: str, others: ValidationInfo) -> None:
-    """Raise `MissingSettingError` if the model at `path` has to be called as its folder, and cannot be."""
-    name = default_model_id(path)
-    if "id" in others.data and others.data["id"] is None and not is_model_id(name):
-        raise MissingSettingError(f"its folder's name, {name!r}, cannot be the model's id", "id")
 
 
 def _is_installed(module: str) -> bool:
