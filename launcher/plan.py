@@ -58,9 +58,9 @@ class WorkerSpec:
         return self.model, self.device, self.number
 
     @property
-    def weights(self) -> tuple[str, str]:
+    def weights(self) -> tuple[str, str, str | None]:
         """Workers of one model that differ in this cannot serve it together."""
-        return self.settings.model, self.settings.dtype
+        return self.settings.model, self.settings.dtype, self.settings.tokenizer
 
     @property
     def live(self) -> str:
@@ -111,6 +111,7 @@ def router_plan(root: LauncherRoot, name: str, doors: Doors, workers: Sequence[s
             "port": doors.main.port,
             "workers": (*workers, *external_addresses(root)),
             "drain_seconds": root.drain_seconds,
+            "chat_templates": root.chat_templates,
         }
     )
     sockets, probe_sockets = _numbers(doors.main), _numbers(doors.probes)

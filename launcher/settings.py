@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from typing_extensions import Self
 
+from textdiffusion.chat_templates import read_chat_template
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
 from textdiffusion.model_names import check_default_id, default_model_id, expanded, is_hub_id, is_model_id
 from textdiffusion.settings import (
@@ -37,6 +38,13 @@ class LaunchedRouter(RouterSettings):
             )
         return workers
 
+    @field_validator("chat_templates")
+    @classmethod
+    def _come_from_models(cls, templates: dict[str, Path]) -> dict[str, Path]:
+        if templates:
+            raise ValueError("the launcher fills this in; give each of [[models]] its chat_template")
+        return templates
+
 
 class LaunchedModel(ModelSettings):
     """A model that can be loaded, as far as one can tell before its workers try, or is served elsewhere already."""
@@ -49,7 +57,7 @@ class LaunchedModel(ModelSettings):
         description="HOST:PORT or unix:PATH of workers that somebody else starts; a name may stand for many of them",
     )
 
-    @field_validator("path")
+    @field_validator("path", "tokenizer")
     @classmethod
     def _can_be_loaded(cls, path: str | None, others: ValidationInfo) -> str | None:
         if path is None:
@@ -60,12 +68,21 @@ class LaunchedModel(ModelSettings):
         check_default_id(path, others)
         return path
 
+    @field_validator("chat_template")
+    @classmethod
+    def _can_be_read(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_chat_template(path)
+        return path
+
     @model_validator(mode="after")
     def _is_served(self) -> Self:
         if self.path is None and not self.addresses:
             raise ValueError("needs a path to load it from, or the addresses of workers that serve it")
         if self.id is None:
             raise ValueError("needs an id, for there is no path to take its name from")
+        if self.tokenizer and self.path is None:
+            raise ValueError("tokenizer is of no use without a path: workers that somebody else starts have their own")
         return self
 
 
@@ -83,7 +100,12 @@ class LauncherRoot(RootSettings):
         """Those that the router reads when it starts."""
         router = self.router
         names = (router.api_keys_file, router.workers_ca_file, router.workers_cert_file, router.workers_key_file)
-        return [path for path in names if path]
+        return [path for path in (*names, *self.chat_templates.values()) if path]
+
+    @property
+    def chat_templates(self) -> dict[str, Path]:
+        """The files that the router is given, by the ids of their models."""
+        return {str(model.id): model.chat_template for model in self.models if model.chat_template}
 
     @property
     def drain_seconds(self) -> float:

@@ -42,7 +42,7 @@ async def serve(settings: RouterSettings, tracing: Tracing = NO_TRACING, inherit
     stop, taken_over = StopSignals.installed(lambda: os._exit(EXIT_FORCED)).asked, _takeover_signal()
     if settings.api_keys_file:
         warn_if_all_can_read(settings.api_keys_file)
-    pool = Pool(settings.workers, Dialer.from_settings(settings))
+    pool = Pool(settings.workers, Dialer.from_settings(settings), templates=settings.templates)
     app = build_app(settings, pool, tracing=tracing, status_path=inherited.status_path)
     services = app[SERVICES]
     runner = Runner(app, settings.drain_seconds)

@@ -186,10 +186,15 @@ def arguments_for(section: BaseModel) -> list[str]:
     arguments = []
     for leaf in flag_leaves(type(section)):
         value = leaf.value_in(section)
-        if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            arguments.append(f"{leaf.flag}={text}")
+        if value not in (None, {}):
+            arguments.append(f"{leaf.flag}={_as_argument(value)}")
     return arguments
+
+
+def _as_argument(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, default=str)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def environment_for(name: str, section: BaseModel) -> dict[str, str]:

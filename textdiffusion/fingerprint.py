@@ -3,7 +3,14 @@
 import hashlib
 from pathlib import Path
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+# All that the library reads of a tokenizer; the last two only where tokenizer_config.json names no added tokens.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 _SAMPLES = 16
 _SAMPLE_BYTES = 64 * 1024
 

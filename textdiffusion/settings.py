@@ -4,6 +4,7 @@ A value comes from a flag, else from the environment (``TDI_ROUTER__PORT``), els
 default written here. `textdiffusion.configuration` does the looking up; this module only says what there is.
 """
 
+import json
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from pydantic import (
 )
 
 from textdiffusion.addresses import is_local, is_loopback, parse_address, parse_host
+from textdiffusion.chat_templates import read_chat_template
 from textdiffusion.keys import parse_keys, read_keys, union
 from textdiffusion.model_names import check_default_id, check_model_id, default_model_id, expanded
 from textdiffusion.tls import Identity, check_authority, check_identity
@@ -44,6 +46,17 @@ FilePath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(p
 # A setting that has a SecretStr in its type is no flag, is hidden wherever settings or mistakes in them are shown, and
 # reaches another process through its environment.
 ApiKeys = Annotated[dict[str, SecretStr], BeforeValidator(parse_keys)]
+
+
+def _from_json(given: object) -> object:
+    """Let a flag give a table, as JSON."""
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ValueError('has to be given as JSON: {"MODEL": "FILE"}') from error
+
+
+ChatTemplates = Annotated[dict[str, FilePath], BeforeValidator(_from_json)]
 
 EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http"
 
@@ -169,7 +182,16 @@ class RouterSettings(Section):
     tokens_per_minute: int | None = Field(
         None, ge=1, description="tokens, of prompts and replies together, that it may ask for in a minute"
     )
+    chat_templates: ChatTemplates = Field(
+        {}, description="files of chat templates, by the id of the model whose own they take the place of, as JSON"
+    )
     _keys_in_file: dict[str, SecretStr] = PrivateAttr(default_factory=dict)
+    _templates_in_files: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """The chat templates in `chat_templates`, by the ids of their models."""
+        return self._templates_in_files
 
     @property
     def digests(self) -> dict[str, SecretStr]:
@@ -182,6 +204,11 @@ class RouterSettings(Section):
         if self.workers_cert_file and self.workers_key_file:
             return Identity(self.workers_cert_file, self.workers_key_file)
         return None
+
+    @model_validator(mode="after")
+    def _templates_are_there(self) -> "RouterSettings":
+        self._templates_in_files = {model: read_chat_template(path) for model, path in self.chat_templates.items()}
+        return self
 
     @model_validator(mode="after")
     def _keys_are_there(self) -> "RouterSettings":
@@ -256,6 +283,9 @@ class GenerationSettings(Section):
 class EngineSettings(Section):
     """What decides how a worker runs its model."""
 
+    tokenizer: str | None = Field(
+        None, min_length=1, description="a folder or a hub id with the tokenizer; default: the model's own"
+    )
     dtype: Dtype = Field("auto", description="auto: bfloat16 where the device is fast at it, else float32")
     max_concurrent_requests: int = Field(16, ge=1, description="requests denoised together in one forward pass")
     max_queued_requests: int = Field(
@@ -285,6 +315,9 @@ class ModelSettings(EngineSettings):
     id: ModelId | None = Field(None, description='what clients put in "model"; default: the name of the folder')
     path: Annotated[str, Flag("model")] = Field(
         min_length=1, description="a folder in Hugging Face layout, or a hub id"
+    )
+    chat_template: FilePath | None = Field(
+        None, description="file of a chat template in place of the tokenizer's; the router uses it"
     )
     devices: tuple[Device, ...] = Field(("auto",), min_length=1, description="one worker each: auto, cpu, cuda:0, …")
 

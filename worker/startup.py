@@ -25,7 +25,7 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
         torch.set_num_threads(settings.cpu_threads)  # of every thread that computes from now on
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.dtype, device)
-    checkpoint = Checkpoint.find(settings.model)
+    checkpoint = Checkpoint.find(settings.model).with_tokenizer(settings.tokenizer)
     defaults = defaults_for(checkpoint, settings.generation)
     model = load_model(checkpoint, device, dtype)
     positions = settings.kv_cache_positions or affordable_positions(
@@ -64,7 +64,7 @@ def _started(
 def _info(
     settings: WorkerSettings, checkpoint: Checkpoint, model: LoadedModel, defaults: pb.DiffusionOptions
 ) -> pb.GetInfoResponse:
-    tokenizer = tokenizer_fingerprint(checkpoint.folder)
+    tokenizer = tokenizer_fingerprint(checkpoint.tokenizer.folder)
     return pb.GetInfoResponse(
         model_id=settings.model_id,
         model_type=model.model_type,
@@ -80,7 +80,7 @@ def _info(
         max_concurrent_requests=settings.max_concurrent_requests,
         max_queued_requests=settings.max_queued_requests,
         defaults=defaults,
-        tokenizer=checkpoint.source if tokenizer else "",
+        tokenizer=checkpoint.tokenizer.source if tokenizer else "",
         fingerprint=model.fingerprint,
         tokenizer_fingerprint=tokenizer,
     )

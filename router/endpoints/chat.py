@@ -6,6 +6,8 @@ from router.endpoints.generation import generate
 from router.jobs import Prompt
 from router.replies.chat import ChatReply
 from router.schema.chat import ChatRequest
+from router.schema.prompt import PromptRequest
+from router.text.chat_template import PromptEnd
 from router.workers.model import Model
 
 
@@ -13,6 +15,12 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     return await generate(request, ChatRequest, _prompts, ChatReply)
 
 
+def prompt_end(asked: PromptRequest) -> PromptEnd:
+    """Return how the prompt of a conversation is to end."""
+    return PromptEnd(generation_prompt=asked.add_generation_prompt is not False, continues=asked.continue_final_message)
+
+
 async def _prompts(asked: ChatRequest, model: Model) -> list[Prompt]:
     messages = [message.for_template() for message in asked.messages]
-    return [Prompt(await model.tokenizer.encode(messages, model.max_sequence_length), "messages")]
+    ids = await model.tokenizer.encode(messages, model.max_sequence_length, prompt_end(asked))
+    return [Prompt(ids, "messages", continued=asked.continue_final_message)]

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from router.endpoints.chat import prompt_end
 from router.errors import InvalidValueError
 from router.http.body import read_body
 from router.schema.parsing import parse_body
@@ -16,7 +17,12 @@ async def tokenize(request: web.Request) -> web.Response:
     asked = await parse_body(TokenizeRequest, await read_body(request))
     model = services.pool.model(asked.model)
     tokens = await _tokens(asked, model)
-    answer: Tokens = {"count": len(tokens), "max_model_len": model.max_sequence_length, "tokens": tokens}
+    answer: Tokens = {
+        "count": len(tokens),
+        "max_model_len": model.max_sequence_length,
+        "tokens": tokens,
+        "token_strs": model.tokenizer.tokens(tokens) if asked.return_token_strs else None,
+    }
     return web.json_response(answer)
 
 
@@ -33,7 +39,8 @@ async def detokenize(request: web.Request) -> web.Response:
 
 
 async def _tokens(asked: TokenizeRequest, model: Model) -> list[int]:
-    most = model.max_sequence_length
+    most, special = model.max_sequence_length, asked.add_special_tokens
     if asked.prompt is not None:
-        return await model.tokenizer.encode_text(asked.prompt, most, "prompt", begin=asked.add_special_tokens)
-    return await model.tokenizer.encode([message.for_template() for message in asked.messages or []], most)
+        return await model.tokenizer.encode_text(asked.prompt, most, "prompt", begin=special is not False)
+    messages = [message.for_template() for message in asked.messages or []]
+    return await model.tokenizer.encode(messages, most, prompt_end(asked), special_tokens=special is True)

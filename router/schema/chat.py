@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from router.schema.fields import MAX_ENTRIES, Only, Strict, Text
 from router.schema.generation import GenerationRequest
+from router.schema.prompt import PromptRequest
 from textdiffusion.wire import MAX_TOP_LOGPROBS
 
 
@@ -52,7 +53,7 @@ class Message(Strict):
 Messages = Annotated[list[Message], Field(fail_fast=True, min_length=1, max_length=MAX_ENTRIES)]
 
 
-class ChatRequest(GenerationRequest):
+class ChatRequest(GenerationRequest, PromptRequest):
     """The body of POST /v1/chat/completions."""
 
     messages: Messages = Field(description="the conversation so far; text only")

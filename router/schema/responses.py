@@ -234,6 +234,9 @@ class Tokens(TypedDict):
     count: Annotated[int, Field(description="how many they are")]
     max_model_len: Annotated[int, Field(description="how many the model holds")]
     tokens: Annotated[list[int], Field(description="token ids")]
+    token_strs: Annotated[
+        list[str] | None, Field(description="each token as the vocabulary spells it; null unless asked for")
+    ]
 
 
 class Detokenized(TypedDict):

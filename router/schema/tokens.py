@@ -7,11 +7,12 @@ from pydantic_core import PydanticCustomError
 
 from router.schema.chat import Messages
 from router.schema.fields import Only, Strict, Text, TokenId
+from router.schema.prompt import PromptRequest
 
 MAX_TOKENS_OF_A_TEXT: Final = 100_000  # become text in some twenty milliseconds
 
 
-class TokenizeRequest(Strict):
+class TokenizeRequest(PromptRequest):
     """The body of POST /tokenize: a text, or a conversation."""
 
     model_config = ConfigDict(
@@ -20,27 +21,28 @@ class TokenizeRequest(Strict):
                 {"required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
                 {"required": ["messages"], "properties": {"messages": {"type": "array"}}},
             ],
-            "not": {
-                "required": ["messages", "add_special_tokens"],
-                "properties": {"messages": {"type": "array"}, "add_special_tokens": {"type": "boolean"}},
-            },
         }
     )
 
     model: str = Field(description="whose tokenizer; GET /v1/models lists the models")
     prompt: Text | None = Field(None, description="a text, as /v1/completions would take it")
     messages: Messages | None = Field(None, description="a conversation, as /v1/chat/completions would take it")
-    add_special_tokens: bool = Field(True, description="those that a prompt begins with; only with `prompt`")
-    add_generation_prompt: Annotated[Any, Only(True)] = None
+    add_special_tokens: bool | None = Field(
+        None,
+        description="add those that a prompt begins with; default: true with `prompt`, and false with `messages`, "
+        "whose chat template adds its own",
+    )
+    return_token_strs: bool = Field(False, description="tell each token too, as the vocabulary spells it")
+    chat_template_kwargs: Annotated[Any, Only({})] = None
+    mm_processor_kwargs: Annotated[Any, Only({})] = None
+    tools: Annotated[Any, Only([])] = None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> "TokenizeRequest":
         if (self.prompt is None) is (self.messages is None):
             raise PydanticCustomError("prompt", "or messages must be given, and not both")
-        if self.messages is not None and "add_special_tokens" in self.model_fields_set:
-            raise PydanticCustomError(
-                "add_special_tokens", "is only allowed with prompt: of messages the chat template decides"
-            )
+        if self.prompt is not None and self.continue_final_message:
+            raise PydanticCustomError("continue_final_message", "is only allowed with messages")
         return self
 
 

@@ -3,7 +3,8 @@
 What a user writes is text, even where it spells a special token: a mask token let in from a message would be a position
 to denoise, an end token would end a turn that nobody ended. So a conversation that spells one takes the long way: while
 the chat template is rendered a stand-in takes its place; the special tokens found afterwards are the template's own and
-become their ids, and the text between them is encoded by a tokenizer that knows no special tokens.
+become their ids, and the text between them is encoded by a tokenizer that knows no special tokens. `chat_template.py`
+does the rendering.
 """
 
 import asyncio
@@ -11,24 +12,26 @@ import contextlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from tokenizers import Tokenizer
 
 from router.errors import ContextLengthExceededError, InvalidValueError
+from router.text.chat_template import REPLY_FOLLOWS, ChatTemplate, PromptEnd, chat_template_of, new_marker
+from router.text.template_trial import ChatTemplateError, Message
 from textdiffusion.fingerprint import TOKENIZER_FILES, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-T = TypeVar("T")
+Render = Callable[[Sequence[Message]], str]
 
 INLINE_CHARACTERS = 2_000  # of one request; encoded on the event loop in well under a millisecond
 CHARACTERS_OF_A_CALL = 100  # cost as much as a text or a message does besides its length
+ANY_TEXT = "a"
+WRITTEN = ("content", "name")  # the fields of a message that a user fills in freely
 
 
 class TokenizerUnavailableError(Exception):
@@ -39,10 +42,14 @@ class ChatTokenizer:
     """One model's tokenizer and chat template."""
 
     def __init__(
-        self, tokenizer: "PreTrainedTokenizerFast", fingerprint: str, control_ids: Collection[int] = ()
+        self,
+        tokenizer: "PreTrainedTokenizerFast",
+        fingerprint: str,
+        control_ids: Collection[int] = (),
+        template: ChatTemplate | None = None,
     ) -> None:
         self.fingerprint = fingerprint
-        self._template = tokenizer
+        self._template = template
         self._tokenizer: Tokenizer = tokenizer.backend_tokenizer
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -58,14 +65,28 @@ class ChatTokenizer:
         self._spellings: dict[int, tuple[str, list[int]]] = {}
         self._byte_level = _byte_alphabet() if _is_byte_level(state) else None
 
-    async def encode(self, messages: Sequence[dict[str, str]], max_tokens: int) -> list[int]:
-        """The prompt of a conversation, with the header of the reply.
+    async def encode(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        end: PromptEnd = REPLY_FOLLOWS,
+        *,
+        special_tokens: bool = False,
+    ) -> list[int]:
+        """Return the prompt of a conversation; with `special_tokens` also those that other texts begin with.
 
         Raises `ContextLengthExceededError`, without encoding it, if it is surely longer than `max_tokens`.
         """
         characters = sum(len(message["content"].strip()) for message in messages)
         self._check_length(characters, max_tokens, "messages")
-        return await _inline_if_short(lambda: self._encode(messages), characters, len(messages))
+
+        def encode(*, bounded: bool) -> list[int]:
+            ids = self._encode(messages, lambda given: self._render(given, end, bounded=bounded), max_tokens)
+            return self._with_special_tokens(ids) if special_tokens else ids
+
+        if _is_short(characters, len(messages)):
+            return encode(bounded=False)
+        return await asyncio.to_thread(lambda: encode(bounded=True))
 
     async def encode_text(self, text: str, max_tokens: int, param: str, *, begin: bool) -> list[int]:
         """The ids of a text; with `begin` those of a prompt, which may begin with special tokens.
@@ -78,9 +99,15 @@ class ChatTokenizer:
     async def encode_texts(self, texts: Sequence[str], max_tokens: int, param: str, *, begin: bool) -> list[list[int]]:
         """The ids of each text of one request, as `encode_text` gives them."""
         self._check_length(max(map(len, texts), default=0), max_tokens, param)
-        return await _inline_if_short(
-            lambda: [self._encode_text(text, begin=begin) for text in texts], sum(map(len, texts)), len(texts)
-        )
+
+        def encode() -> list[list[int]]:
+            return [self._encode_text(text, begin=begin) for text in texts]
+
+        return encode() if _is_short(sum(map(len, texts)), len(texts)) else await asyncio.to_thread(encode)
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """Return each token as the vocabulary spells it."""
+        return [self._tokenizer.id_to_token(token_id) or "" for token_id in ids]
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of these ids, with the special tokens among them spelled out or left out."""
@@ -112,10 +139,20 @@ class ChatTokenizer:
         ids: list[int] = self._tokenizer.post_process(encoding, add_special_tokens=True).ids if begin else encoding.ids
         return ids
 
-    def _encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        if not any(self._any_special.search(message["content"]) for message in messages):
-            return _ids(self._tokenizer, self._render(messages))
-        return list(self._encode_around_special_tokens(messages))
+    def _with_special_tokens(self, ids: list[int]) -> list[int]:
+        """Return the ids with those around them that the post-processor adds to any text."""
+        encoding = self._plain.encode_batch_fast([ANY_TEXT], add_special_tokens=False)[0]
+        whole = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
+        length = len(encoding.ids)
+        start = next(start for start in range(len(whole)) if whole[start : start + length] == encoding.ids)
+        return [*whole[:start], *ids, *whole[start + length :]]
+
+    def _encode(self, messages: Sequence[Message], render: Render, max_tokens: int) -> list[int]:
+        if any(self._any_special.search(message.get(field, "")) for message in messages for field in WRITTEN):
+            return list(self._encode_around_special_tokens(messages, render, max_tokens))
+        rendered = render(messages)
+        self._check_length(len(rendered), max_tokens, "messages")  # a template may repeat what it is given
+        return _ids(self._tokenizer, rendered)
 
     def _spell(self, token_id: int) -> bytes:
         token = self._tokenizer.id_to_token(token_id)
@@ -126,44 +163,43 @@ class ChatTokenizer:
                 return bytes(self._byte_level[character] for character in token)
         return str(self._tokenizer.decode([token_id], skip_special_tokens=False)).encode()
 
-    def _encode_around_special_tokens(self, messages: Sequence[dict[str, str]]) -> Iterator[int]:
-        secret = secrets.token_hex(16)  # nothing that a user can have written
+    def _encode_around_special_tokens(
+        self, messages: Sequence[Message], render: Render, max_tokens: int
+    ) -> Iterator[int]:
+        secret = new_marker()
         stand_ins = {token: f"{secret}{number}/" for number, token in enumerate(self._special)}
-        rendered = self._render(
-            [
-                {**message, "content": self._any_special.sub(lambda match: stand_ins[match[0]], message["content"])}
-                for message in messages
-            ]
-        )
         tokens = {stand_in: token for token, stand_in in stand_ins.items()}
+
+        def hidden(field: str, text: str) -> str:
+            return self._any_special.sub(lambda match: stand_ins[match[0]], text) if field in WRITTEN else text
+
+        def shown(text: str) -> str:
+            return re.sub(rf"{secret}\d+/", lambda match: tokens[match[0]], text)
+
+        rendered = render([{field: hidden(field, text) for field, text in message.items()} for message in messages])
+        self._check_length(len(shown(rendered)), max_tokens, "messages")
         for piece in re.split(f"({self._any_special.pattern})", rendered):
             if piece in self._special:
                 yield self._special[piece]
             elif piece:
-                text = re.sub(rf"{secret}\d+/", lambda match: tokens[match[0]], piece)
-                yield from _ids(self._plain, text)
+                yield from _ids(self._plain, shown(piece))
 
-    def _render(self, messages: Sequence[dict[str, str]]) -> str:
-        if not self._template.chat_template:
+    def _render(self, messages: Sequence[Message], end: PromptEnd, *, bounded: bool) -> str:
+        if self._template is None:
             raise InvalidValueError("This model has no chat template.", param="model")
-        try:
-            return str(self._template.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True))
-        except jinja2.TemplateError as error:
-            # What a template raises it wrote for its users: that roles must alternate, say.
-            message = error.message or "cannot be rendered by this model's chat template"
-            raise InvalidValueError(f"messages: {message}", param="messages") from error
+        return self._template.render(messages, end, bounded=bounded)
 
 
-async def _inline_if_short(encode: Callable[[], T], characters: int, calls: int) -> T:
-    short = characters + calls * CHARACTERS_OF_A_CALL <= INLINE_CHARACTERS
-    return encode() if short else await asyncio.to_thread(encode)
+def _is_short(characters: int, calls: int) -> bool:
+    return characters + calls * CHARACTERS_OF_A_CALL <= INLINE_CHARACTERS
 
 
-def load_tokenizer(source: str, control_ids: Collection[int] = ()) -> ChatTokenizer:
+def load_tokenizer(source: str, control_ids: Collection[int] = (), chat_template: str | None = None) -> ChatTokenizer:
     """Loads from a folder or a hub id; slow, and not for the event loop. Raises `TokenizerUnavailableError`.
 
-    `control_ids` are special even if the tokenizer's files do not say so. The class is named outright: to choose one by
-    the model's configuration could run code from the checkpoint.
+    `control_ids` are special even if the tokenizer's files do not say so. A `chat_template` takes the place of the one
+    that comes with the tokenizer. The class is named outright: to choose one by the model's configuration could run
+    code from the checkpoint.
     """
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is as it should be
     from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - takes a second; the port opens first
@@ -171,7 +207,18 @@ def load_tokenizer(source: str, control_ids: Collection[int] = ()) -> ChatTokeni
     try:
         folder = Path(source) if Path(source).is_dir() else _download(source)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-        return ChatTokenizer(tokenizer, tokenizer_fingerprint(folder), control_ids)
+        template = chat_template or chat_template_of(tokenizer)
+        return ChatTokenizer(
+            tokenizer,
+            tokenizer_fingerprint(folder),
+            control_ids,
+            ChatTemplate(tokenizer, template) if template else None,
+        )
+    except ChatTemplateError as error:
+        whose = "given in chat_template" if chat_template else f"of {source}"
+        raise TokenizerUnavailableError(
+            f"the chat template {whose} cannot be used: {error}; chat_template = FILE of the model takes another one"
+        ) from error
     except Exception as error:
         # Whatever is wrong with the files or the hub, the worker stays out until they are mended.
         raise TokenizerUnavailableError(f"cannot load the tokenizer {source}: {error}") from error

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from types import MappingProxyType
 from typing import Final
 
 from router.errors import ModelNotFoundError, NoHealthyWorkersError
@@ -23,7 +24,8 @@ from textdiffusion.v1.textdiffusion_pb2 import GetInfoResponse
 
 CLEARTEXT: Final = Dialer()
 
-LoadTokenizer = Callable[[str, Collection[int]], ChatTokenizer]
+LoadTokenizer = Callable[[str, Collection[int], str | None], ChatTokenizer]
+NO_TEMPLATES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Pool:
@@ -34,9 +36,12 @@ class Pool:
         *,
         load: LoadTokenizer = load_tokenizer,
         resolve: Resolve = resolve,
+        templates: Mapping[str, str] = NO_TEMPLATES,
     ) -> None:
+        """`templates` are chat templates in place of those that come with tokenizers, by the ids of their models."""
         self._membership = Membership(addresses, dialer, resolve, self._admit, self._changed)
         self._load = load
+        self._templates = templates
         self._models: dict[str, Model] = {}
         self._balancer: Balancer[Worker] = Balancer()
         self._admitting = asyncio.Lock()
@@ -152,7 +157,9 @@ class Pool:
             raise WorkerRefusedError("its model has no tokenizer")
         control_ids = {info.mask_token_id, *info.eos_token_ids}
         try:
-            tokenizer = await asyncio.to_thread(self._load, info.tokenizer, control_ids)
+            tokenizer = await asyncio.to_thread(
+                self._load, info.tokenizer, control_ids, self._templates.get(info.model_id)
+            )
         except TokenizerUnavailableError as error:
             raise WorkerRefusedError(str(error)) from error
         if info.tokenizer_fingerprint not in ("", tokenizer.fingerprint):

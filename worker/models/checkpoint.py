@@ -1,8 +1,8 @@
 """A checkpoint on disk: where it is, what its files say, its tensors. No code of a checkpoint is ever run."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
 
+from textdiffusion.fingerprint import TOKENIZER_FILES
+
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-_WANTED = ["*.json", "*.jinja", "*.safetensors"]
+WANTED = ("*.json", "*.jinja", "*.safetensors")
 
 
 class CheckpointError(Exception):
@@ -26,9 +28,23 @@ class Checkpoint:
 
     source: str
     folder: Path
+    tokenizer_elsewhere: "Checkpoint | None" = None
+
+    @property
+    def tokenizer(self) -> "Checkpoint":
+        """Where the tokenizer's files are."""
+        return self.tokenizer_elsewhere or self
+
+    def with_tokenizer(self, source: str | None) -> "Checkpoint":
+        """The same checkpoint with the tokenizer that another one has. Raises `CheckpointError`."""
+        if source is None:
+            return self
+        elsewhere = Checkpoint.find(source, TOKENIZER_FILES)
+        elsewhere.read_json("tokenizer.json", required=True)
+        return replace(self, tokenizer_elsewhere=elsewhere)
 
     @classmethod
-    def find(cls, source: str) -> "Checkpoint":
+    def find(cls, source: str, wanted: Sequence[str] = WANTED) -> "Checkpoint":
         """The folder named `source`, or else what the hub has under that name, fetched with a progress bar."""
         folder = Path(source).expanduser()
         if folder.is_dir():
@@ -36,7 +52,7 @@ class Checkpoint:
         if source.count("/") != 1 or source.startswith((".", "/", "~")):
             raise CheckpointError(f"{source}: there is no such folder")
         try:
-            return cls(source, Path(snapshot_download(source, allow_patterns=_WANTED)))
+            return cls(source, Path(snapshot_download(source, allow_patterns=list(wanted))))
         except (RepositoryNotFoundError, HFValidationError) as error:
             raise CheckpointError(f"{source}: neither a folder here nor a model on the hub") from error
         except LocalEntryNotFoundError as error:
@@ -92,7 +108,7 @@ class Checkpoint:
 
     def token_id(self, token: str) -> int | None:
         """The id of an added token of the tokenizer, such as ``<|eot_id|>``."""
-        added = self.read_json("tokenizer.json").get("added_tokens")
+        added = self.tokenizer.read_json("tokenizer.json").get("added_tokens")
         entries = added if isinstance(added, list) else []
         ids = [entry.get("id") for entry in entries if isinstance(entry, dict) and entry.get("content") == token]
         return next((number for number in ids if isinstance(number, int)), None)
