@@ -400,6 +400,16 @@ def test_a_key_that_is_taken_out_of_its_file_is_no_longer_known(launch: Launch, 
     stack.until("router-1 is ready").until("the new configuration is applied")
 
 
+def test_a_chat_template_that_changes_is_used_by_another_router(launch: Launch, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages }}")
+    stack = launch("--model=./tiny", "--devices=cpu", "--chat-template=mine.jinja").until("Ready:")
+    file.write_text("{% if %}")
+    stack.until("nothing has changed:").until("mine.jinja: is not a chat template: line 1:")
+    file.write_text("{{ messages[0] }}")
+    stack.until("router-1 is ready").until("the new configuration is applied")
+
+
 def test_a_worker_that_was_given_up_is_in_the_way_of_no_change_and_gets_another_chance(
     launch: Launch, tmp_path: Path
 ) -> None:

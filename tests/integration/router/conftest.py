@@ -99,7 +99,12 @@ async def start_router() -> AsyncIterator[StartRouter]:
             **settings: Any,
         ) -> Any:
             configured = RouterSettings(port=0, workers=addresses, **settings)
-            pool = Pool(addresses, dialer or Dialer.from_settings(configured), resolve=resolve)
+            pool = Pool(
+                addresses,
+                dialer or Dialer.from_settings(configured),
+                resolve=resolve,
+                templates=configured.templates,
+            )
             router = await stack.enter_async_context(_router(configured, pool, keep_alive_seconds, tracing))
             if wait:
                 await eventually(lambda: router.services.ready)

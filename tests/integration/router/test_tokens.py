@@ -1,9 +1,13 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from testing.worker import FakeWorker, running
 from textdiffusion import __version__
+from textdiffusion.fingerprint import tokenizer_fingerprint
 
 
 async def ask(router: Any, path: str, **body: Any) -> tuple[int, Any]:
@@ -17,7 +21,12 @@ async def test_a_text_becomes_the_tokens_that_a_completion_would_get(
     status, answer = await ask(router, "/tokenize", prompt="hello there")
     assert (status, answer) == (
         200,
-        {"count": len(ids("hello there")), "max_model_len": 512, "tokens": ids("hello there")},
+        {
+            "count": len(ids("hello there")),
+            "max_model_len": 512,
+            "tokens": ids("hello there"),
+            "token_strs": None,
+        },
     )
 
 
@@ -26,6 +35,46 @@ async def test_a_conversation_becomes_the_tokens_that_a_chat_would_get(router: A
     _, answer = await ask(router, "/tokenize", messages=messages)
     await router.post({"model": "fake", "messages": messages})
     assert answer["tokens"] == list(worker.requests[0].prompt.ids)
+
+
+async def test_tokens_are_told_as_text_too_when_asked_for(router: Any) -> None:
+    _, answer = await ask(router, "/tokenize", prompt="the<|eot_id|>", return_token_strs=True)
+    assert answer["count"] == len(answer["tokens"]) == len(answer["token_strs"])
+    assert "".join(answer["token_strs"]) == "the<|eot_id|>"
+
+
+async def test_a_last_message_is_continued_in_a_chat_as_in_tokenizing(
+    router: Any, worker: Any, ids: Callable[[str], list[int]]
+) -> None:
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Once <|eot_id|> upon"}]
+    end = {"continue_final_message": True, "add_generation_prompt": False}
+    status, answer = await ask(router, "/tokenize", messages=messages, **end)
+    assert status == 200
+    worker.script.tokens = ids(" the fox<|endoftext|>")
+    _, reply = await router.post({"model": "fake", "messages": messages, **end})
+    assert reply["choices"][0]["message"]["content"] == " the fox"
+    assert answer["tokens"] == list(worker.requests[0].prompt.ids)
+    prompt = (await ask(router, "/detokenize", tokens=answer["tokens"]))[1]["prompt"]
+    assert prompt.endswith("<|start_header_id|>assistant<|end_header_id|>\n\nOnce <|eot_id|> upon")
+
+
+async def test_a_reply_that_continues_a_message_keeps_the_blank_that_it_begins_with(
+    tmp_path: Path, make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    words = Tokenizer(models.WordLevel({"▁hi": 0, "▁Once": 1, "▁upon": 2, "<eos>": 3}))
+    words.pre_tokenizer, words.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    words.add_special_tokens(["<eos>"])
+    words.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}<eos>{% endfor %}")
+    worker = make_worker(
+        tokenizer=str(tmp_path), tokenizer_fingerprint=tokenizer_fingerprint(tmp_path), eos_token_ids=[3]
+    )
+    worker.script.tokens = [2, 3]
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Once"}]
+    async with running(worker):
+        router = await start_router(worker.address)
+        _, reply = await router.post({"model": "fake", "messages": messages, "continue_final_message": True})
+        assert (list(worker.requests[0].prompt.ids), reply["choices"][0]["message"]["content"]) == ([0, 3, 1], " upon")
 
 
 @pytest.mark.parametrize("text", ["hello wörld 🌍", "", "a<|eot_id|>"])

@@ -129,3 +129,25 @@ def test_without_keys_the_router_gets_none(doors: Doors) -> None:
 def test_whatever_else_there_is_is_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", "/models")
     assert child_environment()["HF_HOME"] == "/models"
+
+
+def test_templates_go_to_the_router_and_tokenizers_to_workers(doors: Doors, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages }}")
+    model = LaunchedModel(id="a", path="lab/a", devices=("cpu",), tokenizer="lab/t", chat_template=file)
+    root = LauncherRoot(models=(model,))
+    (worker,) = worker_plans(root)
+    before = router_plan(root, "router", doors, [], RUNTIME)
+    assert "--tokenizer=lab/t" in worker.command
+    assert "mine.jinja" not in str(worker.command)
+    (argument,) = [argument for argument in before.command if argument.startswith("--chat-templates=")]
+    assert json.loads(argument.partition("=")[2]) == {"a": str(file)}
+    file.write_text("{{ messages[0] }}")
+    assert router_plan(root, "router", doors, [], RUNTIME) != before
+
+
+def test_workers_with_other_tokenizers_do_not_serve_together() -> None:
+    model = LaunchedModel(id="a", path="lab/a", devices=("cpu",))
+    other = model.model_copy(update={"tokenizer": "lab/t"})
+    (first,), (second,) = (worker_specs(LauncherRoot(models=(one,)), ["cpu"]) for one in (model, other))
+    assert first.weights != second.weights

@@ -317,3 +317,30 @@ def test_workers_on_other_machines_need_tls_or_the_word_that_they_do_not(capsys:
     (problem,) = problems_of(capsys, config)
     assert "gpu-2:50051" in problem
     assert settings_of(config, "--allow-plaintext-workers").models[0].addresses
+
+
+def test_a_model_has_a_tokenizer_and_a_chat_template_of_its_own() -> None:
+    Path("mine.jinja").write_text("{{ messages }}")
+    root = settings_of(TWO_MODELS + 'tokenizer = "one"\nchat_template = "mine.jinja"\n')
+    assert [model.tokenizer for model in root.models] == [None, "one"]
+    assert root.chat_templates == {"two": Path("mine.jinja")}
+    assert root.files == [Path("mine.jinja")]
+    assert settings_of(None, "--model=two", "--chat-template=mine.jinja").chat_templates == root.chat_templates
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--model=one", "--chat-template=nowhere.jinja"], "nowhere.jinja: cannot be read: No such file or directory"),
+        (["--model=one", "--chat-template=wrong.jinja"], "wrong.jinja: is not a chat template: line 2: "),
+        (["--model=one", "--tokenizer=./nowhere"], "there is no folder ./nowhere"),
+        (["--worker-addresses=127.0.0.1:1", "--id=m", "--tokenizer=one"], "tokenizer is of no use without a path"),
+        (["--model=one", '--chat-templates={"one": "wrong.jinja"}'], "give each of [[models]] its chat_template"),
+    ],
+)
+def test_a_tokenizer_or_template_that_cannot_be_used_is_named(
+    capsys: pytest.CaptureFixture[str], flags: list[str], problem: str
+) -> None:
+    Path("wrong.jinja").write_text("\n{% if %}")
+    problems = problems_of(capsys, None, *flags)
+    assert any(problem in one for one in problems)

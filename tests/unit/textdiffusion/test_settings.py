@@ -151,3 +151,17 @@ def test_a_worker_looks_through_each_of_its_files_too(authority: Authority, tmp_
     missing = tmp_path / "missing.pem"
     with pytest.raises(ValidationError, match=f"{missing}: cannot be read: No such file"):
         WorkerSettings(model="m", **{**files, name: missing})
+
+
+def test_chat_templates_are_read_from_their_files(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages }}")
+    assert RouterSettings(chat_templates={"m": file}).templates == {"m": "{{ messages }}"}
+    given = RouterSettings.model_validate({"chat_templates": f'{{"m": "{file}"}}'})
+    assert given.templates == {"m": "{{ messages }}"}
+    for wrong in ("m=mine.jinja", '["m"]'):
+        with pytest.raises(ValidationError):
+            RouterSettings.model_validate({"chat_templates": wrong})
+    file.write_text("{{")
+    with pytest.raises(ValidationError, match=str(file)):
+        RouterSettings(chat_templates={"m": file})

@@ -2,12 +2,17 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from router.text.tokenizer import ChatTokenizer
 from router.workers.pool import Pool
+from testing.tokenizer import CHAT_TEMPLATE
 from testing.waiting import eventually
 from testing.worker import FakeWorker, running
+from textdiffusion.fingerprint import tokenizer_fingerprint
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -65,6 +70,61 @@ async def test_a_worker_whose_tokenizer_is_missing_is_refused(make_worker: MakeW
     async with running(worker):
         router = await start_router(worker.address, wait=False)
         await eventually(lambda: states(router) == ["refused"])
+
+
+def with_template(folder: Path, tokenizer_folder: Path, template: str) -> dict[str, str]:
+    """What a worker says whose tokenizer, in `folder`, has this chat template."""
+    for file in tokenizer_folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "chat_template.jinja").write_text(template)
+    return {"tokenizer": str(folder), "tokenizer_fingerprint": tokenizer_fingerprint(folder)}
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% if tools|length > 0 %}{{ tools }}{% endif %}" + CHAT_TEMPLATE, "object of type 'NoneType' has no len()"),
+        (CHAT_TEMPLATE.replace("message['content']", "message['text']"), "what the user says is lost"),
+    ],
+)
+async def test_a_worker_is_refused_whose_chat_template_can_never_work(
+    make_worker: MakeWorker, start_router: Any, tokenizer_folder: Path, tmp_path: Path, *, template: str, reason: str
+) -> None:
+    worker = make_worker(**with_template(tmp_path, tokenizer_folder, template))
+    async with running(worker):
+        router = await start_router(worker.address, wait=False)
+        await eventually(lambda: states(router) == ["refused"])
+        (told,) = (await router.get("/health"))[1]["workers"]
+        assert f"the chat template of {tmp_path} cannot be used: " in told["reason"]
+        assert reason in told["reason"]
+
+
+async def test_a_chat_with_a_template_that_reads_parts_says_what_the_user_said(
+    make_worker: MakeWorker, start_router: Any, tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    parts = CHAT_TEMPLATE.replace("message['content']", "message['content'][0]['text']")
+    other = make_worker(model_id="parts", **with_template(tmp_path, tokenizer_folder, parts))
+    async with running(make_worker()) as worker, running(other):
+        router = await start_router(worker.address, other.address)
+        await eventually(lambda: states(router) == ["serving", "serving"])
+        content = [{"type": "text", "text": "Spell"}, {"type": "text", "text": "river"}]
+        for model in ("fake", "parts"):
+            await router.post({"model": model, "messages": [{"role": "user", "content": content}]})
+        assert list(worker.requests[0].prompt.ids) == list(other.requests[0].prompt.ids)
+
+
+async def test_the_template_of_a_model_can_be_another_than_its_tokenizers(
+    make_worker: MakeWorker, start_router: Any, tmp_path: Path, ids: Callable[[str], list[int]]
+) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{% for m in messages %}({{ m['content'] }}){% endfor %}")
+    async with running(make_worker()) as worker, running(make_worker(model_id="other")) as other:
+        router = await start_router(worker.address, other.address, chat_templates={"other": file})
+        await eventually(lambda: states(router) == ["serving", "serving"])
+        for model in ("fake", "other"):
+            assert (await router.post({**ASK, "model": model}))[0] == 200
+        assert list(other.requests[0].prompt.ids) == ids("(hi)")
+        assert list(worker.requests[0].prompt.ids) != ids("(hi)")
 
 
 async def test_a_worker_that_comes_back_is_used_again(make_worker: MakeWorker, start_router: Any) -> None:

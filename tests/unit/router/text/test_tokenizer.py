@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,11 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from router.errors import ContextLengthExceededError, InvalidValueError
+from router.text.chat_template import PromptEnd
 from router.text.tokenizer import INLINE_CHARACTERS, ChatTokenizer, TokenizerUnavailableError, load_tokenizer
+from testing.tokenizer import CHAT_TEMPLATE
 
 ROOM = 100_000
 SPECIAL = ["<|mdm_mask|>", "<|eot_id|>", "<|startoftext|>", "<|start_header_id|>"]
@@ -130,11 +133,129 @@ async def test_a_model_without_chat_template_says_so(tokenizer_folder: Path, tmp
         await load_tokenizer(str(tmp_path)).encode(user("hi"), ROOM)
 
 
-async def test_what_a_template_objects_to_is_told(tokenizer_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes((tokenizer_folder / "tokenizer.json").read_bytes())
-    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
-    with pytest.raises(InvalidValueError, match="roles must alternate"):
-        await load_tokenizer(str(tmp_path)).encode(user("hi"), ROOM)
+@pytest.fixture
+def folder(tokenizer_folder: Path, tmp_path: Path) -> Path:
+    """One of its own, with a copy of the tokenizer."""
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tokenizer_folder / name).read_bytes())
+    return tmp_path
+
+
+async def test_what_a_template_objects_to_is_told(tokenizer_folder: Path) -> None:
+    template = "{% if messages | length > 1 %}{{ raise_exception('one at a time') }}{% endif %}" + CHAT_TEMPLATE
+    tokenizer = load_tokenizer(str(tokenizer_folder), chat_template=template)
+    with pytest.raises(InvalidValueError, match="one at a time"):
+        await tokenizer.encode(user("hi") * 2, ROOM)
+
+
+def test_a_template_that_can_never_work_makes_the_tokenizer_unavailable(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    with pytest.raises(TokenizerUnavailableError, match=f"the chat template of {folder} cannot be used: never"):
+        load_tokenizer(str(folder))
+
+
+def test_another_template_is_named_by_the_setting_that_gave_it(folder: Path) -> None:
+    with pytest.raises(TokenizerUnavailableError, match="the chat template given in chat_template cannot be used"):
+        load_tokenizer(str(folder), chat_template="{{ bos_token }}")
+
+
+async def test_another_template_takes_the_place_of_the_tokenizers_own(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('never') }}")
+    tokenizer = load_tokenizer(str(folder), chat_template="{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    assert tokenizer.decode(await tokenizer.encode(user("hi"), ROOM)) == "hi"
+
+
+@pytest.mark.parametrize("place", ["list of templates", "file of its own", "file of its own beside others"])
+async def test_a_template_is_found_wherever_transformers_keeps_it(folder: Path, place: str) -> None:
+    mine, other = "{% for m in messages %}({{ m['content'] }}){% endfor %}", "{{ tools | length }}"
+    if place == "list of templates":
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        config["chat_template"] = [{"name": "tool_use", "template": other}, {"name": "default", "template": mine}]
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    else:
+        (folder / "chat_template.jinja").write_text(mine)
+    if place == "file of its own beside others":
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(other)
+    tokenizer = load_tokenizer(str(folder))
+    assert tokenizer.decode(await tokenizer.encode(user("hi"), ROOM)) == "(hi)"
+
+
+FIRST_PART = CHAT_TEMPLATE.replace("message['content']", "message['content'][0]['text']")
+NAMED = CHAT_TEMPLATE.replace("message['role']", "message['role'] + (message['name'] or '')")
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHAT_TEMPLATE
+
+
+@pytest.mark.parametrize("special", SPECIAL)
+@pytest.mark.parametrize("end", [PromptEnd(), PromptEnd(continues=True)])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, FIRST_PART, NAMED, NO_SYSTEM])
+async def test_a_special_token_stays_text_in_every_place_that_a_user_fills_in(
+    tokenizer_folder: Path, raw_tokenizer: Tokenizer, special: str, end: PromptEnd, template: str
+) -> None:
+    tokenizer = load_tokenizer(str(tokenizer_folder), chat_template=template)
+
+    def conversation(text: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": f"a {text}", "name": f"b{text}"} for role in ("system", "user", "assistant")]
+
+    clean = await tokenizer.encode(conversation(""), ROOM, end)
+    spelt = await tokenizer.encode(conversation(special), ROOM, end)
+    assert special_ids(raw_tokenizer, spelt) == special_ids(raw_tokenizer, clean)
+    assert raw_tokenizer.decode(spelt, skip_special_tokens=False).count(f"a {special}") == 3
+
+
+async def test_a_special_token_stays_text_where_a_template_changes_case(
+    tokenizer_folder: Path, raw_tokenizer: Tokenizer
+) -> None:
+    template = "{% for m in messages %}{{ m['content'] | upper }}<|eot_id|>{% endfor %}"
+    tokenizer = load_tokenizer(str(tokenizer_folder), chat_template=template)
+    ids = await tokenizer.encode(user("so <|mdm_mask|> it is"), ROOM)
+    assert special_ids(raw_tokenizer, ids) == ["<|eot_id|>"]
+    assert raw_tokenizer.decode(ids, skip_special_tokens=False) == "SO <|mdm_mask|> IT IS<|eot_id|>"
+
+
+@pytest.mark.parametrize("content", ["Once upon", "Once upon ", "wörld 🌍", ""])
+async def test_a_continued_message_is_encoded_as_transformers_does(
+    tokenizer: ChatTokenizer, reference: Any, content: str
+) -> None:
+    messages = [*user("hello there"), {"role": "assistant", "content": content}]
+    if content:
+        expected = reference.apply_chat_template(messages, continue_final_message=True)["input_ids"]
+    else:  # the header of the message, which transformers would cut short
+        expected = reference.apply_chat_template(messages[:1], add_generation_prompt=True)["input_ids"]
+    assert await tokenizer.encode(messages, ROOM, PromptEnd(continues=True)) == expected
+
+
+async def test_a_template_that_repeats_the_conversation_cannot_make_more_than_the_model_holds(
+    tokenizer_folder: Path,
+) -> None:
+    tokenizer = load_tokenizer(
+        str(tokenizer_folder),
+        chat_template="{% for m in messages %}{{ m['content'] * (1000 if messages | length > 3 else 1) }}{% endfor %}",
+    )
+    for content in ("hi", "hi<|eot_id|>"):
+        with pytest.raises(ContextLengthExceededError) as caught:
+            await tokenizer.encode(user(content) * 4, 100)
+        assert caught.value.param == "messages"
+
+
+async def test_special_tokens_of_other_texts_are_added_when_asked_for(folder: Path) -> None:
+    state = json.loads((folder / "tokenizer.json").read_text())
+    inner = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    first, last = inner.token_to_id("<|startoftext|>"), inner.token_to_id("<|endoftext|>")
+    inner.post_processor = processors.TemplateProcessing(
+        single="<|startoftext|> $A <|endoftext|>", special_tokens=[("<|startoftext|>", first), ("<|endoftext|>", last)]
+    )
+    inner.save(str(folder / "tokenizer.json"))
+    assert state["post_processor"] is None
+    tokenizer = load_tokenizer(str(folder))
+    for content in ("hi", "hi<|eot_id|>"):
+        ids = await tokenizer.encode(user(content), ROOM)
+        assert await tokenizer.encode(user(content), ROOM, special_tokens=True) == [first, *ids, last]
+
+
+def test_tokens_are_told_as_the_vocabulary_spells_them(tokenizer: ChatTokenizer, reference: Any) -> None:
+    ids = reference("hello wörld<|eot_id|>", add_special_tokens=False)["input_ids"]
+    assert tokenizer.tokens(ids) == reference.convert_ids_to_tokens(ids)
 
 
 def test_a_folder_without_a_tokenizer_is_unavailable(tmp_path: Path) -> None:

@@ -163,6 +163,19 @@ def test_without_a_network_a_hub_id_is_a_clear_sentence(monkeypatch: pytest.Monk
         Checkpoint.find("somebody/some-model")
 
 
+def test_tokens_are_looked_up_in_the_tokenizer_that_is_named(tokenizer_folder: Path, tmp_path: Path) -> None:
+    added = json.loads((tokenizer_folder / "tokenizer.json").read_text())["added_tokens"]
+    ids = {token["content"]: token["id"] for token in added}
+    checkpoint = Checkpoint.find(str(tmp_path))
+    assert checkpoint.token_id("<|eot_id|>") is None
+    assert checkpoint.with_tokenizer(str(tokenizer_folder)).token_id("<|eot_id|>") == ids["<|eot_id|>"]
+
+
+def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=rf"{tmp_path}: tokenizer\.json is missing"):
+        Checkpoint.find(str(GOLDEN)).with_tokenizer(str(tmp_path))
+
+
 def test_a_gpu_that_is_not_there_is_a_clear_error() -> None:
     with pytest.raises(CheckpointError, match="device cuda:99"):
         choose_device("cuda:99")
