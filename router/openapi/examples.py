@@ -93,7 +93,12 @@ TOKENIZE: Final = {
     "a conversation": _ask(messages=_conversation("Spell river")),
     "a text": _ask(prompt="Spell river"),
 }
-TOKENS: Final = {"count": len(SPELL_RIVER), "max_model_len": 1024, "tokens": list(SPELL_RIVER)}
+TOKENS: Final = {
+    "count": len(SPELL_RIVER),
+    "max_model_len": 1024,
+    "tokens": list(SPELL_RIVER),
+    "token_strs": None,
+}
 DETOKENIZE: Final = {"token ids": _ask(tokens=[290, 220, 81, 72, 85, 68, 81])}
 
 MODEL: Final = {

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from tokenizers import Tokenizer
 
 from router.errors import ContextLengthExceededError, InvalidValueError
@@ -25,6 +26,8 @@ from textdiffusion.fingerprint import TOKENIZER_FILES, tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+log = structlog.get_logger(__name__)
 
 Render = Callable[[Sequence[Message]], str]
 
@@ -186,7 +189,9 @@ class ChatTokenizer:
 
     def _render(self, messages: Sequence[Message], end: PromptEnd, *, bounded: bool) -> str:
         if self._template is None:
-            raise InvalidValueError("This model has no chat template.", param="model")
+            raise InvalidValueError(
+                "This model has no chat template; /v1/completions takes texts as they are.", param="model"
+            )
         return self._template.render(messages, end, bounded=bounded)
 
 
@@ -207,21 +212,32 @@ def load_tokenizer(source: str, control_ids: Collection[int] = (), chat_template
     try:
         folder = Path(source) if Path(source).is_dir() else _download(source)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-        template = chat_template or chat_template_of(tokenizer)
-        return ChatTokenizer(
-            tokenizer,
-            tokenizer_fingerprint(folder),
-            control_ids,
-            ChatTemplate(tokenizer, template) if template else None,
-        )
+        written = chat_template or chat_template_of(tokenizer)
+        template = ChatTemplate(tokenizer, written) if written else None
+        chat = ChatTokenizer(tokenizer, tokenizer_fingerprint(folder), control_ids, template)
     except ChatTemplateError as error:
-        whose = "given in chat_template" if chat_template else f"of {source}"
-        raise TokenizerUnavailableError(
-            f"the chat template {whose} cannot be used: {error}; chat_template = FILE of the model takes another one"
-        ) from error
+        what = "the model's chat_template" if chat_template else f"the chat template of {source}"
+        hint = "" if chat_template else "; chat_template = FILE in the model's settings takes another one"
+        raise TokenizerUnavailableError(f"{what} cannot be used: {error}{hint}") from error
     except Exception as error:
         # Whatever is wrong with the files or the hub, the worker stays out until they are mended.
         raise TokenizerUnavailableError(f"cannot load the tokenizer {source}: {error}") from error
+    _log_template(source, template)
+    return chat
+
+
+def _log_template(source: str, template: ChatTemplate | None) -> None:
+    if template is None:
+        log.warning("there is no chat template, and chats are refused", tokenizer=source)
+        return
+    support = template.support
+    log.info(
+        "chat template",
+        tokenizer=source,
+        content=support.user,
+        system=support.system or "before the user's message",
+        **({} if support.keeps_history else {"history": "lost, and refused"}),
+    )
 
 
 def _download(hub_id: str) -> Path:

@@ -51,4 +51,4 @@ def test_a_template_that_can_never_work_ends_the_start_with_its_reason(tmp_path:
     command = [sys.executable, "-m", "launcher", "--port=0", f"--chat-template={file}"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STOP_SECONDS, check=False)
     assert ended.returncode == EXIT_START_FAILED
-    assert "the chat template given in chat_template cannot be used: TypeError" in ended.stderr
+    assert "the router refuses worker-0: the model's chat_template cannot be used: TypeError" in ended.stderr

@@ -27,6 +27,7 @@ RULED_OUT_BY = {
     "use_cache": {"kv_cache", "use_dual_cache"},
     "use_dual_cache": {"kv_cache"},
     "echo": {"logprobs"},
+    "continue_final_message": {"add_generation_prompt", "prompt"},
 }
 MEANT_FOR = {"stream_options": "stream", "diffusing": "stream", "top_logprobs": "logprobs"}
 TOKENS = {"prompt", "tokens"}

@@ -155,7 +155,7 @@ def test_a_template_that_can_never_work_makes_the_tokenizer_unavailable(folder: 
 
 
 def test_another_template_is_named_by_the_setting_that_gave_it(folder: Path) -> None:
-    with pytest.raises(TokenizerUnavailableError, match="the chat template given in chat_template cannot be used"):
+    with pytest.raises(TokenizerUnavailableError, match="the model's chat_template cannot be used"):
         load_tokenizer(str(folder), chat_template="{{ bos_token }}")
 
 
