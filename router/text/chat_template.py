@@ -122,9 +122,9 @@ def _without_system(messages: Sequence[Message]) -> Iterator[Message]:
     waiting: list[str] = []
     for message in messages:
         if message["role"] == SYSTEM:
-            waiting += [message["content"]] if message["content"].strip() else []
+            waiting.append(message["content"])
         elif message["role"] == USER:
-            yield {**message, "content": BETWEEN_SYSTEM_AND_USER.join([*waiting, message["content"]])}
+            yield {**message, "content": _joined([*waiting, message["content"]])}
             waiting = []
         else:
             yield from _as_user(waiting)
@@ -135,7 +135,13 @@ def _without_system(messages: Sequence[Message]) -> Iterator[Message]:
 
 def _as_user(texts: Sequence[str]) -> Iterator[Message]:
     if texts:
-        yield {"role": USER, "content": BETWEEN_SYSTEM_AND_USER.join(texts)}
+        yield {"role": USER, "content": _joined(texts)}
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Return the last text as it is, with those of the others before it that say anything."""
+    *before, last = texts
+    return BETWEEN_SYSTEM_AND_USER.join([*(text for text in before if text.strip()), last])
 
 
 def _reason(error: Exception) -> str:

@@ -39,8 +39,11 @@ class Checkpoint:
         """The same checkpoint with the tokenizer that another one has. Raises `CheckpointError`."""
         if source is None:
             return self
-        elsewhere = Checkpoint.find(source, TOKENIZER_FILES)
-        elsewhere.read_json("tokenizer.json", required=True)
+        try:
+            elsewhere = Checkpoint.find(source, TOKENIZER_FILES)
+            elsewhere.read_json("tokenizer.json", required=True)
+        except CheckpointError as error:
+            raise CheckpointError(f"tokenizer: {error}") from error
         return replace(self, tokenizer_elsewhere=elsewhere)
 
     @classmethod

@@ -100,6 +100,7 @@ def test_a_system_message_that_a_template_has_no_place_for_is_put_before_the_use
         ([USER, ASSISTANT, SYSTEM], "<user>Spell river</><assistant>r-i-v</><user>Be kind.</>"),
         ([USER, ASSISTANT, SYSTEM, USER], "<user>Spell river</><assistant>r-i-v</><user>Be kind.\n\nSpell river</>"),
         ([{"role": "system", "content": " "}, USER], "<user>Spell river</>"),
+        ([{"role": "system", "content": " "}], "<user> </>"),
     ],
 )
 def test_a_system_message_without_a_user_message_to_go_before_is_one_itself(
@@ -190,6 +191,7 @@ def test_a_template_that_keeps_the_last_words_only_takes_no_others(make: Make) -
         (CHAT_TEMPLATE, " \n", "<|start_header_id|>assistant<|end_header_id|>\n\n"),
         (TEXT, "</><assistant>", "<user>Spell river</><assistant></><assistant>"),
         (ALTERNATING, "r-i-v", "<user>Spell river</><assistant>r-i-v"),
+        (NO_SYSTEM + ALL_PARTS, "r-i-v ", "<user>Spell river</><assistant>r-i-v "),
     ],
 )
 def test_a_prompt_that_is_continued_ends_with_the_words_of_its_last_message(
@@ -227,6 +229,12 @@ def test_words_that_a_template_changes_cannot_be_continued(make: Make, source: s
     with pytest.raises(InvalidValueError, match="cannot be continued") as caught:
         make(source).render([USER, last], PromptEnd(continues=True))
     assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize("content", ["Be kind.", ""])
+def test_a_system_message_that_became_one_of_the_user_is_continued_like_any_other(make: Make, content: str) -> None:
+    rendered = make(ALTERNATING).render([{"role": "system", "content": content}], PromptEnd(continues=True))
+    assert rendered == f"<user>{content}"
 
 
 def test_a_template_may_be_asked_for_no_header_of_a_reply(make: Make) -> None:

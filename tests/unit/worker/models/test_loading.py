@@ -172,7 +172,7 @@ def test_tokens_are_looked_up_in_the_tokenizer_that_is_named(tokenizer_folder: P
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=rf"{tmp_path}: tokenizer\.json is missing"):
+    with pytest.raises(CheckpointError, match=rf"tokenizer: {tmp_path}: tokenizer\.json is missing"):
         Checkpoint.find(str(GOLDEN)).with_tokenizer(str(tmp_path))
 
 
