@@ -26,7 +26,7 @@ from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_lim
 from router.http.measure import measure
 from router.http.middleware import answer_errors, echo_request_id, identify_and_log
 from router.metrics import Metrics, QueueState
-from router.services import KEEP_ALIVE_SECONDS, SERVICES, Services
+from router.services import SERVICES, Services
 from router.tracing import trace
 from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
@@ -40,7 +40,6 @@ def build_app(
     pool: Pool,
     *,
     tracing: Tracing = NO_TRACING,
-    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     status_path: str | None = None,
 ) -> web.Application:
     """The application; it follows the pool's workers from its start to its end."""
@@ -56,7 +55,6 @@ def build_app(
         queues=queues,
         metrics=Metrics(lambda: _queue_states(queues, pool)),
         tracing=tracing,
-        keep_alive_seconds=keep_alive_seconds,
         status_path=status_path,
     )
     app.add_routes(

@@ -12,7 +12,6 @@ from router.workers.pool import Pool
 from textdiffusion.settings import RouterSettings
 from textdiffusion.spans import NO_TRACING, Tracing
 
-KEEP_ALIVE_SECONDS = 15.0
 SHUTTING_DOWN = "the router is shutting down"
 
 
@@ -23,7 +22,6 @@ class Services:
     queues: Queues
     metrics: Metrics
     tracing: Tracing = NO_TRACING
-    keep_alive_seconds: float = KEEP_ALIVE_SECONDS
     status_path: str | None = None  # of the socket on which the launcher tells of itself
     leaving: str = ""  # why nobody should send more; who does is served nevertheless
     draining: bool = False  # more is refused

@@ -163,6 +163,9 @@ class RouterSettings(Section):
         30, gt=0, le=86400, description="longest wait; who would have to wait longer is refused at once"
     )
     request_timeout_seconds: float = Field(600, gt=0, le=86400, description="longest time that a request may take")
+    keep_alive_seconds: float = Field(
+        15, gt=0, le=86400, description="longest silence of a stream; then a comment tells proxies that it lives"
+    )
     settle_seconds: float = Field(
         0,
         ge=0,

@@ -110,7 +110,7 @@ class Generation:
         return web.Response(text=await asyncio.to_thread(body) if large else body(), content_type="application/json")
 
     async def _stream(self, work: Work, reply: Reply) -> web.StreamResponse:
-        async with EventStream(self._request, self._services.keep_alive_seconds) as stream:
+        async with EventStream(self._request, self._services.settings.keep_alive_seconds) as stream:
             try:
                 usage = await self._run(work, Teller(stream, reply, self._denoising.model, self._asked))
             except RouterError as error:

@@ -17,7 +17,8 @@ HEADERS = (
     ("X-Accel-Buffering", "no"),  # else nginx would hold events back
 )
 
-PING: Final = b": ping\n\n"
+# One line break: an empty line after a comment is an event without data to some clients, which fail on it.
+PING: Final = b": ping\n"
 MOST_UNSENT: Final = 64 * 1024  # bytes beyond which senders wait
 STALL_SECONDS: Final = 60.0
 STALLED: Final = "reader_stalled"
@@ -30,7 +31,10 @@ def json_text(value: Any) -> str:
 
 
 class EventStream:
-    """A response that is sent event by event; while there are none, comments tell proxies that it is not dead.
+    """A response that is sent event by event; where none comes for long, a comment tells proxies that it is not dead.
+
+    Silence counts from the last byte that was written or, before the first, from when the context is entered: then the
+    comment opens the stream.
 
     Many may send, but one task writes: a sender that wrote by itself, and was cancelled while the connection is full,
     would end the writing for all. That task also knows for sure that nothing comes after the end.
@@ -44,8 +48,10 @@ class EventStream:
         self._response = web.StreamResponse(headers=HEADERS)
         self._opening = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
+        self._written_at = 0.0  # by the event loop's clock
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._room.set()
         self._unsent = bytearray()
         self._ended = False
         self._sent = False  # to its end
@@ -57,17 +63,16 @@ class EventStream:
 
     async def send(self, *events: Mapping[str, Any]) -> None:
         """Opens the stream with the first events; waits while too much is unsent. Raises `ConnectionError`."""
-        async with self._opening:
-            if not self._writing:
-                await self._response.prepare(self._request)
-                self._writing = asyncio.create_task(self._write())
-        self._add(encoded(*events))
+        if events:
+            await self._open()
+            self._add(encoded(*events))
         await self._room.wait()
-        if self._writing.done():
+        if self._writing and self._writing.done():
             await self._writing
 
     async def end(self, *events: Mapping[str, Any]) -> web.StreamResponse:
         """The last events, and the word that they are the last; returns when all of it is on its way."""
+        await self._open()
         await self.send(*events)
         self._ended = True
         self._add(DONE)
@@ -80,11 +85,17 @@ class EventStream:
         return self._response
 
     async def __aenter__(self) -> Self:
+        self._written_at = asyncio.get_running_loop().time()
+        self._writing = asyncio.create_task(self._write())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._writing and not self._sent:
             await cancelled(self._writing)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            await self._response.prepare(self._request)
 
     def _add(self, data: bytes) -> None:
         self._unsent += data
@@ -102,15 +113,10 @@ class EventStream:
             self._room.set()  # for those who wait for it in vain
 
     async def _next(self) -> None:
-        """Writes what there is or, if nothing comes, a comment."""
+        """Write what there is, once there is something."""
+        await self._until_unsent()
+        await self._open()
         loop = asyncio.get_running_loop()
-        if not self._unsent:
-            self._wake.clear()
-            ping = loop.call_later(self._keep_alive_seconds, self._add, PING)
-            try:
-                await self._wake.wait()
-            finally:
-                ping.cancel()
         data = bytes(self._unsent)
         self._unsent.clear()
         self._room.set()
@@ -121,6 +127,21 @@ class EventStream:
             self._sent = ending
         finally:
             stall.cancel()
+        self._written_at = loop.time()
+
+    async def _until_unsent(self) -> None:
+        """Wait for something to write: an event or, when the silence has lasted too long, a comment."""
+        ping = asyncio.get_running_loop().call_at(self._written_at + self._keep_alive_seconds, self._ping)
+        try:
+            while not self._unsent:
+                self._wake.clear()
+                await self._wake.wait()
+        finally:
+            ping.cancel()
+
+    def _ping(self) -> None:
+        if not self._unsent:
+            self._add(PING)
 
 
 def abandon(request: web.Request) -> None:

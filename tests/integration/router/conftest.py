@@ -91,7 +91,6 @@ async def start_router() -> AsyncIterator[StartRouter]:
 
         async def start(
             *addresses: str,
-            keep_alive_seconds: float = 15,
             tracing: Tracing = NO_TRACING,
             dialer: Dialer | None = None,
             resolve: Resolve = resolve,
@@ -105,7 +104,7 @@ async def start_router() -> AsyncIterator[StartRouter]:
                 resolve=resolve,
                 templates=configured.templates,
             )
-            router = await stack.enter_async_context(_router(configured, pool, keep_alive_seconds, tracing))
+            router = await stack.enter_async_context(_router(configured, pool, tracing))
             if wait:
                 await eventually(lambda: router.services.ready)
             return router
@@ -119,10 +118,8 @@ async def router(worker: FakeWorker, start_router: StartRouter) -> RunningRouter
 
 
 @asynccontextmanager
-async def _router(
-    settings: RouterSettings, pool: Pool, keep_alive_seconds: float, tracing: Tracing
-) -> AsyncIterator[RunningRouter]:
-    app = build_app(settings, pool, tracing=tracing, keep_alive_seconds=keep_alive_seconds)
+async def _router(settings: RouterSettings, pool: Pool, tracing: Tracing) -> AsyncIterator[RunningRouter]:
+    app = build_app(settings, pool, tracing=tracing)
     runner = Runner(app, drain_seconds=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

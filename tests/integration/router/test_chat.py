@@ -1,13 +1,13 @@
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from router.http.sse import EventStream
 from testing.waiting import eventually
-from testing.worker import FakeWorker, Script
+from testing.worker import FakeWorker, Script, running
 from tests.integration.router.streams import events as streamed
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
@@ -171,17 +171,62 @@ async def test_a_client_that_leaves_while_it_is_written_to_leaves_nothing_in_the
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
-async def test_a_silent_stream_is_kept_alive(worker: FakeWorker, start_router: Any) -> None:
-    router = await start_router(worker.address, keep_alive_seconds=0.01)
-    worker.script.hang_after = 2
-    body = {**ASK, "stream": True}
+async def text_after_a_comment(router: Any, worker: FakeWorker, **fields: Any) -> str:
+    """What a stream says once a comment has come, which is what the worker waits for."""
+    body = {**ASK, "stream": True, **fields}
     async with router.http.post(f"{router.url}/v1/chat/completions", json=body) as response:
+        assert response.status == 200
         async for line in response.content:
             if line == b": ping\n":
                 worker.go_on.set()
                 break
-        rest = await response.read()
-    assert rest.endswith(b"data: [DONE]\n\n")
+        return (await response.read()).decode()
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+async def test_a_stream_says_something_while_its_worker_says_nothing(
+    worker: FakeWorker, start_router: Any, updates: int
+) -> None:
+    router = await start_router(worker.address, keep_alive_seconds=0.01)
+    worker.script.hang_after = updates
+    assert (await text_after_a_comment(router, worker)).endswith("data: [DONE]\n\n")
+
+
+class Unreadable(FakeWorker):
+    """Runs passes that make nothing readable until `go_on` is set."""
+
+    async def _run(self, request: pb.GenerateRequest, context: Any) -> AsyncIterator[pb.GenerateUpdate]:
+        while not self.go_on.is_set():
+            yield pb.GenerateUpdate()
+            await asyncio.sleep(0.001)
+        async for update in super()._run(request, context):
+            yield update
+
+
+@pytest.mark.parametrize("fields", [{}, {"n": 3}, {"stop": "wörld"}])
+async def test_a_stream_says_something_while_nothing_is_readable(
+    worker: FakeWorker, start_router: Any, fields: dict[str, Any]
+) -> None:
+    async with running(Unreadable(worker.info, script=worker.script)) as unreadable:
+        router = await start_router(unreadable.address, keep_alive_seconds=0.1)
+        assert (await text_after_a_comment(router, unreadable, **fields)).endswith("data: [DONE]\n\n")
+
+
+async def test_a_stream_says_something_while_it_waits_in_the_queue(worker: FakeWorker, start_router: Any) -> None:
+    router = await start_router(worker.address, keep_alive_seconds=0.01, max_running_requests=1)
+    worker.script.hang_after = 0
+    first = asyncio.create_task(router.post(ASK))
+    await eventually(lambda: worker.running == 1)
+    assert (await text_after_a_comment(router, worker)).endswith("data: [DONE]\n\n")
+    assert (await first)[0] == 200
+
+
+async def test_a_failure_after_a_comment_is_an_event(worker: FakeWorker, start_router: Any) -> None:
+    router = await start_router(worker.address, keep_alive_seconds=0.01)
+    worker.script = Script(tokens=worker.script.tokens, order=[[]], hang_after=0)  # then it contradicts itself
+    *_, error, done, _ = (await text_after_a_comment(router, worker)).split("\n\n")
+    assert '"code":"bad_worker_response"' in error
+    assert done == "data: [DONE]"
 
 
 async def test_eight_requests_at_once_all_get_their_reply(router: Any) -> None:

@@ -170,7 +170,7 @@ async def test_an_error_within_the_stream_is_shown_after_what_came_before(
     assert capsys.readouterr() == ("HELLO\n", "error: the worker died\n")
 
 
-@pytest.mark.parametrize("ending", [b"", b": ping\n\n"])
+@pytest.mark.parametrize("ending", [b"", b": ping\n"])
 async def test_a_stream_that_just_ends_is_no_reply(server: Served, run: Run, capsys: Output, ending: bytes) -> None:
     server.ending = ending
     assert await run("Hello") == 1

@@ -1,6 +1,7 @@
 """Streams to readers who are slow, or do not read at all."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from router.http.sse import MOST_UNSENT, STALLED, EventStream
+from router.http.sse import MOST_UNSENT, PING, STALLED, EventStream
 from router.services import FACTS
 from testing.waiting import eventually
 
@@ -94,8 +95,52 @@ async def test_silence_is_filled_with_comments() -> None:
     async with served(stream, keep_alive=0.02) as connection:
         got = await connection.read(END)
     first, _, rest = got.partition(b'data: {"a":1}\n\n')
-    assert b": ping\n\n" not in first
-    assert b": ping\n\n" in rest.partition(b'data: {"a":2}')[0]
+    assert PING not in first
+    assert PING in rest.partition(b'data: {"a":2}')[0]
+
+
+async def test_a_comment_is_one_line_so_that_no_client_takes_it_for_an_event_without_data() -> None:
+    async def stream(events: EventStream) -> web.StreamResponse:
+        await events.send({"a": 1})
+        await heard.wait()
+        return await events.end({"a": 2})
+
+    heard = asyncio.Event()
+    async with served(stream, keep_alive=0.02) as connection:
+        got = await connection.read(PING + b"\r\n")
+        heard.set()
+        got += await connection.read(END)
+    assert not re.search(rb": ping\n\n", re.sub(rb"\r\n[0-9a-f]+\r\n", b"", got))
+
+
+async def test_a_comment_comes_in_time_however_often_the_writer_is_woken_for_nothing() -> None:
+    async def stream(events: EventStream) -> web.StreamResponse:
+        await events.send({"a": 1})
+        while not heard.is_set():
+            await events.send()
+            events._wake.set()
+            await asyncio.sleep(0.001)
+        return await events.end()
+
+    heard = asyncio.Event()
+    async with served(stream, keep_alive=0.05) as connection:
+        assert PING in await connection.read(PING + b"\r\n")
+        heard.set()
+        await connection.read(END)
+
+
+async def test_a_stream_without_an_event_is_opened_by_a_comment() -> None:
+    async def stream(events: EventStream) -> web.StreamResponse:
+        await heard.wait()
+        return await events.end()
+
+    heard = asyncio.Event()
+    async with served(stream, keep_alive=0.02) as connection:
+        head, _, body = (await connection.read(PING + b"\r\n")).partition(b"\r\n\r\n")
+        heard.set()
+        await connection.read(END)
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert body.startswith(b"7\r\n: ping\n\r\n")
 
 
 async def test_a_sender_that_is_cancelled_while_nobody_reads_leaves_the_others_alone() -> None:
