@@ -100,7 +100,7 @@ class Denoising:
                     piece = reading.push(update)
                     if piece.text and self.asked.stream:
                         self.account.begun()
-                    await listener.tell(job, update, piece)
+                    await listener.tell(job, update, piece, reading.usage)
                     if piece.finish_reason:
                         ticket.served = True
                         self.account.finished(job, piece.finish_reason, reading.usage)

@@ -112,7 +112,8 @@ class Generation:
     async def _stream(self, work: Work, reply: Reply) -> web.StreamResponse:
         async with EventStream(self._request, self._services.settings.keep_alive_seconds) as stream:
             try:
-                usage = await self._run(work, Teller(stream, reply, self._denoising.model, self._asked))
+                teller = Teller(stream, reply, self._denoising.model, self._asked, _prompt_tokens(work))
+                usage = await self._run(work, teller)
             except RouterError as error:
                 return await self._end_with(error, stream)
             except ConnectionError:
@@ -132,8 +133,7 @@ class Generation:
     async def _run(self, work: Work, listener: Listener) -> Usage:
         """Has all choices denoised; the first failure ends the others and is raised."""
         usages = await together(*(self._denoise(job, ticket, listener) for job, ticket in work))
-        prompts = {id(job.prompt): job.prompt for job, _ in work}.values()
-        usage = total([*usages, Usage(prompt_tokens=sum(prompt.length for prompt in prompts))])
+        usage = total([*usages, Usage(prompt_tokens=_prompt_tokens(work))])
         self._account.cost(usage)
         return usage
 
@@ -146,6 +146,12 @@ class Generation:
         """Seconds in which a choice has to have a slot; once the first has one, the others follow when they can."""
         most = self._services.settings.queue_timeout_seconds if job.index == 0 else self._denoising.seconds_left
         return min(most, self._denoising.seconds_left)
+
+
+def _prompt_tokens(work: Work) -> int:
+    """Tokens of the prompts, each once."""
+    prompts = {id(job.prompt): job.prompt for job, _ in work}.values()
+    return sum(prompt.length for prompt in prompts)
 
 
 def _body(reply: Reply, choices: Sequence[Piece], usage: Usage) -> str:

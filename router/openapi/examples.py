@@ -22,6 +22,13 @@ def _usage(prompt: int, completion: int, forward_passes: int, committed: int) ->
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "text_tokens": prompt,
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "audio_tokens": 0,
+            "image_tokens": 0,
+        },
         "completion_tokens_details": {
             "text_tokens": completion,
             "reasoning_tokens": 0,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from router.replies.logprobs import chat_logprobs
 from router.replies.reading import Piece, ReadToken
 from router.replies.reply import Reply
+from router.replies.usage import Usage
 from router.schema.responses import ChatLogprobs, Json
 
 
@@ -13,9 +14,9 @@ class ChatReply(Reply):
     whole_kind = "chat.completion"
     chunk_kind = "chat.completion.chunk"
 
-    def opening(self, index: int) -> list[Json]:
+    def opening(self, index: int, usage: Usage) -> list[Json]:
         delta = {"role": "assistant", "content": ""}
-        return [self._chunk({"index": index, "delta": delta, "logprobs": None, "finish_reason": None})]
+        return [self._chunk({"index": index, "delta": delta, "logprobs": None, "finish_reason": None}, usage)]
 
     def _choice(self, index: int, choice: Piece) -> Json:
         return {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from router.replies.logprobs import completion_logprobs
 from router.replies.reading import Piece, ReadToken
 from router.replies.reply import Reply
+from router.replies.usage import Usage
 from router.schema.completions import CompletionRequest
 from router.schema.responses import CompletionLogprobs, Json
 from router.workers.model import Model
@@ -19,18 +20,18 @@ class CompletionReply(Reply):
         texts = [_text(prompt, model) for prompt in asked.prompt] if asked.echo else []
         self._echoes = [text for text in texts for _ in range(asked.n)]
 
-    def opening(self, index: int) -> list[Json]:
-        return [self.chunk(index, Piece(self._echoes[index]))] if self._echoes else []
+    def opening(self, index: int, usage: Usage) -> list[Json]:
+        return [self.chunk(index, Piece(self._echoes[index]), usage)] if self._echoes else []
 
     def _choice(self, index: int, choice: Piece) -> Json:
         echo = self._echoes[index] if self._echoes else ""
-        return {**self._delta(index, choice), "text": echo + choice.text}
+        return {**self._delta(index, choice), "text": echo + choice.text, "logprobs": self._logprobs(choice.tokens)}
 
     def _delta(self, index: int, piece: Piece) -> Json:
         return {
             "index": index,
             "text": piece.text,
-            "logprobs": self._logprobs(piece.tokens),
+            "logprobs": self._logprobs(piece.tokens) if piece.tokens else None,
             "finish_reason": piece.finish_reason,
         }
 

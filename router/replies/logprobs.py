@@ -33,12 +33,7 @@ def completion_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, a
     return {
         "tokens": [_named(tokenizer.token_bytes(token.committed.id)) for token in tokens],
         "token_logprobs": [_bounded(token.committed.logprob) for token in tokens],
-        "top_logprobs": [
-            {_named(tokenizer.token_bytes(one.id)): _bounded(one.logprob) for one in token.committed.top[:alternatives]}
-            for token in tokens
-        ]
-        if alternatives
-        else None,
+        "top_logprobs": [_by_name(token.committed, tokenizer, alternatives) for token in tokens],
         "text_offset": [token.start for token in tokens],
     }
 
@@ -50,6 +45,12 @@ def top_logprobs(token: pb.CommittedToken, tokenizer: ChatTokenizer, alternative
 def token_logprob(token: pb.CommittedToken | pb.TokenLogprob, tokenizer: ChatTokenizer) -> TokenLogprob:
     text, spelled = tokenizer.spelling(token.id)
     return {"token": text, "logprob": _bounded(token.logprob), "bytes": spelled}
+
+
+def _by_name(token: pb.CommittedToken, tokenizer: ChatTokenizer, alternatives: int) -> dict[str, float]:
+    """The token itself, which may be none of the likeliest, and these."""
+    likely: list[pb.CommittedToken | pb.TokenLogprob] = [token, *token.top[:alternatives]]
+    return {_named(tokenizer.token_bytes(one.id)): _bounded(one.logprob) for one in likely}
 
 
 def _named(spelled: bytes) -> str:

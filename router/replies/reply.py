@@ -16,7 +16,8 @@ from router.workers.model import Model
 class Reply(ABC):
     """Makes the messages about one request.
 
-    With `stream_options.include_usage` every chunk but the last says that its usage is null.
+    With `stream_options.include_usage` every chunk but the last says that its usage is null or, with
+    `continuous_usage_stats`, what the reply has cost so far.
     """
 
     prefix: ClassVar[str]
@@ -26,7 +27,8 @@ class Reply(ABC):
     def __init__(self, model: Model, asked: GenerationRequest) -> None:
         self._model = model
         self._alternatives = asked.alternatives
-        self._usage: Json = {"usage": None} if asked.include_usage else {}
+        self._include_usage = asked.include_usage
+        self._continuous_usage = asked.continuous_usage
         self._id = f"{self.prefix}-{secrets.token_hex(16)}"
         self._created = int(time.time())
 
@@ -34,13 +36,13 @@ class Reply(ABC):
         listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
         return self._message(self.whole_kind, choices=listed, usage=usage.as_object())
 
-    def opening(self, index: int) -> list[Json]:
-        """What is sent of a choice before its first piece."""
-        del index
+    def opening(self, index: int, usage: Usage) -> list[Json]:
+        """What is sent of a choice before its first piece; `usage` is that of the reply so far."""
+        del index, usage
         return []
 
-    def chunk(self, index: int, piece: Piece) -> Json:
-        return self._chunk(self._delta(index, piece))
+    def chunk(self, index: int, piece: Piece, usage: Usage) -> Json:
+        return self._chunk(self._delta(index, piece), usage)
 
     def usage_chunk(self, usage: Usage) -> Json:
         """The last event, for those who asked for it."""
@@ -52,8 +54,11 @@ class Reply(ABC):
     @abstractmethod
     def _delta(self, index: int, piece: Piece) -> Json: ...
 
-    def _chunk(self, choice: Json) -> Json:
-        return self._message(self.chunk_kind, choices=[choice], **self._usage)
+    def _chunk(self, choice: Json, usage: Usage) -> Json:
+        message = self._message(self.chunk_kind, choices=[choice])
+        if self._include_usage:
+            message["usage"] = usage.as_object() if self._continuous_usage else None
+        return message
 
     def _message(self, kind: str, **fields: Any) -> Json:
         return {

@@ -33,6 +33,13 @@ class Usage:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {
+                "text_tokens": self.prompt_tokens,
+                "cached_tokens": 0,
+                "cache_write_tokens": 0,
+                "audio_tokens": 0,
+                "image_tokens": 0,
+            },
             "completion_tokens_details": {
                 "text_tokens": self.completion_tokens,
                 "reasoning_tokens": 0,

@@ -22,6 +22,9 @@ class StreamOptions(Strict):
     """What a stream tells besides."""
 
     include_usage: bool = Field(False, description="send a last chunk with the usage")
+    continuous_usage_stats: bool = Field(
+        False, description="with `include_usage`: each chunk before it has the usage so far"
+    )
     include_obfuscation: Annotated[Any, Only(False)] = None
 
 
@@ -129,6 +132,10 @@ class GenerationRequest(Strict):
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def continuous_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.continuous_usage_stats
 
     @property
     def cache(self) -> KvCache | None:

@@ -17,10 +17,24 @@ SystemFingerprint = Annotated[
     str,
     Field(description="of the model's weights, configuration and dtype; where it changes, so may what a seed gives"),
 ]
+USAGE_OF_EVENT: Final = (
+    "only with `include_usage`: in the last event; before it null or, with `continuous_usage_stats`, that of the reply "
+    "so far"
+)
 ChoiceIndex = Annotated[int, Field(description="number of the choice, from 0; those of the first prompt come first")]
 Logprob = Annotated[
     float, Field(description="natural logarithm of its probability when it was committed, -9999 at the least")
 ]
+
+
+class PromptDetails(TypedDict):
+    """OpenAI's details of the prompt."""
+
+    text_tokens: Annotated[int, Field(description="all of them")]
+    cached_tokens: Annotated[int, Field(description="always 0: nothing of a prompt is kept for the next request")]
+    cache_write_tokens: Annotated[int, Field(description="always 0")]
+    audio_tokens: Annotated[int, Field(description="always 0")]
+    image_tokens: Annotated[int, Field(description="always 0")]
 
 
 class UsageDetails(TypedDict):
@@ -43,6 +57,7 @@ class UsageObject(TypedDict):
     prompt_tokens: Annotated[int, Field(description="tokens of each prompt, once, and of its suffix")]
     completion_tokens: Annotated[int, Field(description="tokens of the replies, without end tokens")]
     total_tokens: Annotated[int, Field(description="both together")]
+    prompt_tokens_details: PromptDetails
     completion_tokens_details: UsageDetails
 
 
@@ -75,8 +90,8 @@ class CompletionLogprobs(TypedDict):
     ]
     token_logprobs: Annotated[list[float], Field(description="their log probabilities when they were committed")]
     top_logprobs: Annotated[
-        list[dict[str, float]] | None,
-        Field(description="the likeliest at their positions; null if `logprobs` is 0"),
+        list[dict[str, float]],
+        Field(description="each token itself, and the likeliest at its position, as many as were asked for"),
     ]
     text_offset: Annotated[list[int], Field(description="where their texts begin in that of the choice, in characters")]
 
@@ -143,9 +158,7 @@ class ChatCompletionChunk(TypedDict):
     model: ModelId
     system_fingerprint: SystemFingerprint
     choices: Annotated[list[ChatChunkChoice], Field(description="one, or none beside the usage")]
-    usage: NotRequired[
-        Annotated[UsageObject | None, Field(description="only with `include_usage`: in the last event, null before")]
-    ]
+    usage: NotRequired[Annotated[UsageObject | None, Field(description=USAGE_OF_EVENT)]]
     canvas: NotRequired[Annotated[Canvas, Field(description="only with `diffusing`: that of the event's choice")]]
 
 
@@ -184,9 +197,7 @@ class CompletionChunk(TypedDict):
     model: ModelId
     system_fingerprint: SystemFingerprint
     choices: Annotated[list[CompletionChunkChoice], Field(description="one, or none beside the usage")]
-    usage: NotRequired[
-        Annotated[UsageObject | None, Field(description="only with `include_usage`: in the last event, null before")]
-    ]
+    usage: NotRequired[Annotated[UsageObject | None, Field(description=USAGE_OF_EVENT)]]
     canvas: NotRequired[Annotated[Canvas, Field(description="only with `diffusing`: that of the event's choice")]]
 
 

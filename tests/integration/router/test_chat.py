@@ -60,6 +60,25 @@ async def test_with_include_usage_every_chunk_but_the_last_says_null(router: Any
     assert last["usage"]["total_tokens"] > 0
 
 
+async def test_with_continuous_usage_every_chunk_says_what_the_reply_has_cost_so_far(router: Any) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = await events(router, stream_options=options, n=2)
+    usages = [chunk["usage"] for chunk in chunks]
+    counted = [usage["completion_tokens"] for usage in usages]
+    assert counted[0] <= 1  # with the first role
+    assert counted == sorted(counted)
+    assert counted[-1] == 2 * 18
+    assert len({usage["prompt_tokens"] for usage in usages}) == 1
+    assert all(usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] for usage in usages)
+    assert chunks[-1]["choices"] == []
+
+
+async def test_continuous_usage_alone_asks_for_nothing(router: Any) -> None:
+    chunks = await events(router, stream_options={"continuous_usage_stats": True})
+    assert not any("usage" in chunk for chunk in chunks)
+    assert chunks[-1]["choices"]
+
+
 async def test_a_stream_has_the_headers_that_proxies_need(router: Any) -> None:
     body = {**ASK, "stream": True}
     async with router.http.post(f"{router.url}/v1/chat/completions", json=body) as response:

@@ -108,6 +108,27 @@ async def test_a_stop_string_ends_the_reply_and_the_work_for_it(router: Any, wor
     await eventually(lambda: worker.running == 0)
 
 
+@pytest.mark.parametrize("path", [PATH, "/v1/completions"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"stop": "wör"}, {"stop": "wör", "diffusing": True}, {"stop": "🌍 and more"}, {"stop": "He"}, {}],
+    ids=str,
+)
+@pytest.mark.parametrize("logprobs", [False, True])
+async def test_text_never_shares_an_event_with_the_finish_reason(
+    router: Any, worker: FakeWorker, path: str, fields: dict[str, Any], logprobs: bool
+) -> None:
+    worker.script.order = [list(range(len(worker.script.tokens)))]  # all in one step
+    asks: dict[str, Any] = ASK if path == PATH else {"model": "fake", "prompt": "hi"}
+    asked = {"logprobs": True if path == PATH else 1} if logprobs else {}
+    *before, end = [chunk["choices"][0] for chunk in await events(router, path, {**asks, **fields, **asked})]
+    assert [choice["finish_reason"] for choice in before] == [None] * len(before)
+    assert end["finish_reason"] == "stop"
+    assert end["logprobs"] is None
+    assert end.get("delta", {}) == {}
+    assert end.get("text", "") == ""
+
+
 async def test_no_part_of_a_stop_string_leaks(router: Any) -> None:
     chunks = await events(router, PATH, {**ASK, "stop": "wörld!"})
     assert "w" not in "".join(texts_of(chunks, 1))
@@ -174,6 +195,16 @@ async def test_who_watches_sees_the_canvas_after_each_step_under_a_key_of_its_ow
         {"position": 2, "token": "c", "logprob": -2.5, "bytes": [99], "top_logprobs": []}
     ]
     assert [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[1:4]] == ["", "a", "bc"]
+
+
+async def test_the_last_step_is_told_before_the_finish_reason_which_shows_its_canvas_once_more(
+    router: Any, worker: FakeWorker, ids: Callable[[str], list[int]]
+) -> None:
+    worker.script = Script(tokens=ids("abc"), order=[[0], [1, 2]], finish_reason=2)
+    *_, step, end = await events(router, PATH, {**ASK, "diffusing": True, "stop": "c"})
+    assert step["choices"][0]["delta"] == {"content": "b"}
+    assert [token["position"] for token in step["canvas"]["committed"]] == [1, 2]
+    assert end["canvas"] == {**step["canvas"], "committed": []}
 
 
 async def test_plain_clients_do_not_notice_the_canvas(router: Any) -> None:

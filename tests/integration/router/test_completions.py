@@ -124,10 +124,19 @@ async def test_log_probabilities_come_in_the_form_of_completions(
     assert all(name in alternatives for name, alternatives in zip(told.tokens, told.top_logprobs, strict=True))
 
 
-async def test_without_alternatives_only_the_chosen_tokens_are_told(router: Any) -> None:
+async def test_each_token_is_among_its_alternatives_even_if_none_are_asked_for(router: Any) -> None:
     reply = await router.openai.completions.create(model="fake", prompt="x", logprobs=0)
-    assert reply.choices[0].logprobs.top_logprobs is None
-    assert reply.choices[0].logprobs.token_logprobs
+    told = reply.choices[0].logprobs
+    assert told.tokens
+    assert told.top_logprobs == [{name: own} for name, own in zip(told.tokens, told.token_logprobs, strict=True)]
+
+
+async def test_the_log_probabilities_of_a_stream_are_those_of_the_whole_reply(router: Any) -> None:
+    body = {"model": "fake", "prompt": "x", "logprobs": 1}
+    whole = (await router.openai.completions.create(**body)).choices[0].logprobs
+    *texts, end = [event["choices"][0] for event in await events(router, PATH, body)]
+    assert (end["text"], end["logprobs"], end["finish_reason"]) == ("", None, "stop")
+    assert [name for choice in texts for name in choice["logprobs"]["tokens"]] == whole.tokens
 
 
 async def test_a_prompt_is_not_scored(router: Any) -> None:

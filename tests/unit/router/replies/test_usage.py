@@ -1,5 +1,5 @@
 from openai.types import CompletionUsage
-from openai.types.completion_usage import CompletionTokensDetails
+from openai.types.completion_usage import CompletionTokensDetails, PromptTokensDetails
 
 from router.replies.usage import Usage, total
 
@@ -19,3 +19,10 @@ def test_every_detail_that_openai_s_client_has_a_name_for_is_a_number() -> None:
     assert all(isinstance(count, int) for count in named.values())
     assert sum(named.values()) == usage.completion_tokens
     assert usage.completion_tokens_details.model_extra == {"forward_passes": 2, "committed_tokens": 8}
+
+
+def test_every_detail_of_the_prompt_that_openai_s_client_has_a_name_for_is_a_number() -> None:
+    details = ONE.as_object()["prompt_tokens_details"]
+    assert set(details) == set(PromptTokensDetails.model_fields)
+    assert details["cached_tokens"] == 0
+    assert sum(details.values()) == ONE.prompt_tokens
