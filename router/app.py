@@ -20,6 +20,8 @@ from router.endpoints import (
     tokens,
     version,
 )
+from router.http.cors import ALLOWED_ORIGINS, AllowedOrigins, allow_origin, answer_preflight
+from router.http.hosts import KNOWN_HOSTS, KnownHosts, check_host, needs_host_check
 from router.http.keys import API_KEYS, ApiKeys, authenticate
 from router.http.leaving import UNFINISHED, Unfinished, end_in_words, part_from_clients
 from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_limits
@@ -43,9 +45,13 @@ def build_app(
     status_path: str | None = None,
 ) -> web.Application:
     """The application; it follows the pool's workers from its start to its end."""
-    middlewares = [measure, identify_and_log, trace, answer_errors, end_in_words, authenticate, limit_requests]
+    about_whole = [measure, identify_and_log, answer_preflight, trace, answer_errors, end_in_words]
+    about_sender = [*([check_host] if needs_host_check(settings) else []), authenticate, limit_requests]
+    middlewares = [*about_whole, *about_sender]
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_bytes)
     app[UNFINISHED] = Unfinished()
+    app[ALLOWED_ORIGINS] = AllowedOrigins(settings.allowed_origins)
+    app[KNOWN_HOSTS] = KnownHosts(settings.allowed_hosts)
     app[API_KEYS] = ApiKeys(settings.digests)
     app[RATE_LIMITS] = RateLimits(settings.requests_per_minute, settings.tokens_per_minute)
     queues = _queues(settings, pool)
@@ -57,29 +63,33 @@ def build_app(
         tracing=tracing,
         status_path=status_path,
     )
-    app.add_routes(
-        [
-            web.post("/v1/chat/completions", chat.chat_completions),
-            web.post("/v1/completions", completions.completions),
-            web.get("/v1/models", models.list_models),
-            web.get("/v1/models/{id:.+}", models.retrieve_model),
-            web.post("/tokenize", tokens.tokenize),
-            web.post("/detokenize", tokens.detokenize),
-            web.get("/v1/engine/stats", stats.engine_stats),
-            web.get("/metrics", metrics.metrics),
-            web.get("/version", version.show_version),
-            web.get("/openapi.json", documentation.openapi_json),
-            web.get("/docs", documentation.docs),
-            web.get("/health", health.details),
-            web.get("/health/live", health.live),
-            web.get("/health/ready", health.ready),
-        ]
-    )
-    if settings.playground:
-        app.add_routes([web.get("/", playground.index), web.get("/playground/{file:.+}", playground.file)])
-    app.on_response_prepare.extend([echo_request_id, tell_limits, part_from_clients])
+    app.add_routes(_routes(settings))
+    app.on_response_prepare.extend([echo_request_id, tell_limits, allow_origin, part_from_clients])
     app.cleanup_ctx.append(_pool_connected)
     return app
+
+
+def _routes(settings: RouterSettings) -> list[web.RouteDef]:
+    routes = [
+        web.post("/v1/chat/completions", chat.chat_completions),
+        web.post("/v1/completions", completions.completions),
+        web.get("/v1/models", models.list_models),
+        web.get("/v1/models/{id:.+}", models.retrieve_model),
+        web.post("/tokenize", tokens.tokenize),
+        web.post("/detokenize", tokens.detokenize),
+        web.get("/v1/engine/stats", stats.engine_stats),
+        web.get("/metrics", metrics.metrics),
+        web.get("/version", version.show_version),
+        web.get("/openapi.json", documentation.openapi_json),
+        web.get("/docs", documentation.docs),
+        web.get("/health", health.details),
+        web.get("/health/live", health.live),
+        web.get("/health/ready", health.ready),
+        web.get("/healthz", health.ready),
+    ]
+    if settings.playground:
+        routes += [web.get("/", playground.index), web.get("/playground/{file:.+}", playground.file)]
+    return routes
 
 
 def _queues(settings: RouterSettings, pool: Pool) -> Queues:

@@ -8,6 +8,7 @@
     │   ├── UnsupportedParameterError
     │   ├── ContextLengthExceededError
     │   ├── InvalidApiKeyError
+    │   ├── HostNotAllowedError
     │   ├── ModelNotFoundError
     │   ├── PathNotFoundError
     │   ├── MethodNotAllowedError
@@ -84,6 +85,10 @@ class ContextLengthExceededError(ClientError):
 
 
 class InvalidApiKeyError(ClientError):
+    pass
+
+
+class HostNotAllowedError(ClientError):
     pass
 
 
@@ -209,6 +214,11 @@ ANSWERS: Final[Mapping[type[RouterError], Answer]] = MappingProxyType(
             code="invalid_api_key",
             message="A valid API key is needed, in the header Authorization: Bearer KEY.",
             headers={"WWW-Authenticate": "Bearer"},
+        ),
+        HostNotAllowedError: Answer(
+            situation="No keys are configured, and the Host header names neither this machine nor an allowed host.",
+            status=403,
+            code="host_not_allowed",
         ),
         ModelNotFoundError: Answer(
             situation="No worker serves a model of that name.",

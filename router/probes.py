@@ -17,6 +17,7 @@ from aiohttp import web
 
 from router.endpoints import health
 from router.http.middleware import answer_errors, identify_and_log
+from router.http.paths import ignoring_slashes
 from router.listening import listen
 from router.services import SERVICES, Services
 from textdiffusion.addresses import TcpAddress
@@ -71,6 +72,7 @@ def build_probes(services: Services, heartbeat: Heartbeat) -> web.Application:
     app = web.Application(middlewares=[identify_and_log, answer_errors])
     app[SERVICES] = services
     app.add_routes([web.get("/health/live", live), web.get("/health/ready", health.ready)])
+    app.add_routes([web.get("/healthz", health.ready)])
     return app
 
 
@@ -103,6 +105,8 @@ class Listener:
     async def _serve(self) -> None:
         runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1)
         await runner.setup()
+        if runner.server:
+            runner.server.request_factory = ignoring_slashes(runner.server.request_factory)
         try:
             address = await listen(runner, self._host, self._port, self._sockets)
         except OSError as error:

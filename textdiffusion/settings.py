@@ -29,6 +29,7 @@ from textdiffusion.addresses import is_local, is_loopback, parse_address, parse_
 from textdiffusion.chat_templates import read_chat_template
 from textdiffusion.keys import parse_keys, read_keys, union
 from textdiffusion.model_names import check_default_id, check_model_id, default_model_id, expanded
+from textdiffusion.origins import parse_host_name, parse_origin
 from textdiffusion.tls import Identity, check_authority, check_identity
 
 ModelId = Annotated[str, AfterValidator(check_model_id)]
@@ -41,6 +42,8 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Remasking = Literal["low_confidence", "random", "margin", "entropy"]
 KvCache = Literal["none", "prefix", "dual"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+Origin = Annotated[str, AfterValidator(parse_origin)]
+HostName = Annotated[str, AfterValidator(parse_host_name)]
 FilePath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111 - never fails
 
 # A setting that has a SecretStr in its type is no flag, is hidden wherever settings or mistakes in them are shown, and
@@ -179,6 +182,15 @@ class RouterSettings(Section):
         None, description='TOML file of more of them: NAME = "KEY", or NAME = "sha256:DIGEST"'
     )
     allow_anonymous: bool = Field(False, description="serve other machines although no key is configured")
+    allowed_origins: tuple[Origin, ...] = Field(
+        (),
+        description='origins, SCHEME://HOST:PORT, whose pages may use the server from within a browser; "*": all; '
+        '"null": pages in files; default: none',
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        (),
+        description='names, beside localhost, by which this machine may be asked where there are no keys; "*": any',
+    )
     requests_per_minute: int | None = Field(
         None, ge=1, description="requests that a key or, where there are none, an address may send in a minute"
     )

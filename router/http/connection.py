@@ -15,9 +15,11 @@ from aiohttp.http_exceptions import ContentEncodingError, InvalidURLError, LineT
 
 from router.errors import InvalidHttpError, RouterError, UnsupportedMediaTypeError
 from router.http.body import ENCODINGS_SENTENCE
+from router.http.cors import ALLOWED_ORIGINS, AllowedOrigins
 from router.http.leaving import LAST_WORDS_SECONDS, UNFINISHED
 from router.http.measure import count_refused
 from router.http.middleware import REQUEST_ID_HEADER, error_response, from_http, new_request_id
+from router.http.paths import ignoring_slashes
 from router.metrics import Metrics
 from router.services import SERVICES
 from textdiffusion.tasks import holds_within
@@ -26,11 +28,12 @@ log = structlog.get_logger(__name__)
 
 
 class Connection(web.RequestHandler):
-    __slots__ = ("_metrics",)
+    __slots__ = ("_metrics", "_origins")
 
-    def __init__(self, manager: "Server", metrics: Metrics) -> None:
+    def __init__(self, manager: "Server", metrics: Metrics, origins: AllowedOrigins) -> None:
         super().__init__(manager, loop=asyncio.get_running_loop(), access_log=None)  # type: ignore[arg-type]
         self._metrics = metrics
+        self._origins = origins
 
     @property
     def busy(self) -> bool:
@@ -60,6 +63,7 @@ class Connection(web.RequestHandler):
         response = error_response(error)
         response.headers[REQUEST_ID_HEADER] = new_request_id()
         response.force_close()
+        self._origins.add_headers(request, response)
         count_refused(self._metrics, request.method, error)
         log.info(
             "refused", request_id=response.headers[REQUEST_ID_HEADER], status=response.status, reason=error.message
@@ -68,13 +72,16 @@ class Connection(web.RequestHandler):
 
 
 class Server(web.Server):
-    def __init__(self, theirs: web.Server, metrics: Metrics) -> None:
+    def __init__(self, theirs: web.Server, metrics: Metrics, origins: AllowedOrigins) -> None:
         # Without `handler_cancellation` nobody notices that a client has left.
-        super().__init__(theirs.request_handler, request_factory=theirs.request_factory, handler_cancellation=True)
+        super().__init__(
+            theirs.request_handler, request_factory=ignoring_slashes(theirs.request_factory), handler_cancellation=True
+        )
         self._metrics = metrics
+        self._origins = origins
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, self._metrics)
+        return Connection(self, self._metrics, self._origins)
 
     @property
     def busy(self) -> bool:
@@ -120,7 +127,7 @@ class Runner(web.AppRunner):
         await super().cleanup()
 
     async def _make_server(self) -> web.Server:
-        return Server(await super()._make_server(), self.app[SERVICES].metrics)
+        return Server(await super()._make_server(), self.app[SERVICES].metrics, self.app[ALLOWED_ORIGINS])
 
     @property
     def _busy(self) -> bool:

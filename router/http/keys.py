@@ -21,7 +21,7 @@ from textdiffusion.keys import digest_of
 
 log = structlog.get_logger(__name__)
 
-OPEN_PATHS: Final = frozenset({"/", "/docs", "/health", "/metrics", "/openapi.json", "/version"})
+OPEN_PATHS: Final = frozenset({"/", "/docs", "/health", "/healthz", "/metrics", "/openapi.json", "/version"})
 OPEN_FOLDERS: Final = ("/health/", "/playground/")
 SCHEME: Final = "bearer"
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")

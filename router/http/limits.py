@@ -20,6 +20,9 @@ from router.http.middleware import Handler
 from router.http.windows import Clock, Windows
 
 REQUESTS, TOKENS = "requests", "tokens"
+LIMIT_HEADERS: Final = tuple(
+    f"x-ratelimit-{part}-{name}" for name in (REQUESTS, TOKENS) for part in ("limit", "remaining", "reset")
+)
 LIMITED_PATHS: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
 SUBNET_BITS: Final = 64  # who has one address of IPv6 has all of its subnet
 

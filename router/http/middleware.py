@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from router.errors import (
     BodyTooLargeError,
@@ -20,6 +20,7 @@ from router.errors import (
     answer_to,
     body_of,
 )
+from router.http.paths import path_meant
 from router.services import FACTS, REQUEST_ID
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,9 @@ def error_response(error: RouterError) -> web.Response:
 def from_http(request: web.BaseRequest, error: web.HTTPException) -> RouterError:
     """The web server's own refusals, in our words."""
     if isinstance(error, web.HTTPNotFound):
-        return PathNotFoundError(f"There is nothing at {request.method} {_path(request)}.")
+        meant = path_meant(request)
+        hint = f" Did you mean {meant}?" if meant else ""
+        return PathNotFoundError(f"There is nothing at {request.method} {_path(request)}.{hint}")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return MethodNotAllowedError(f"{_path(request)} does not take {request.method}; it takes {allowed}.")
@@ -98,7 +101,8 @@ def from_http(request: web.BaseRequest, error: web.HTTPException) -> RouterError
 
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:
-    level = log.debug if request.path.startswith(QUIET) else log.info
+    preflight = request.method == hdrs.METH_OPTIONS and status == 204  # noqa: PLR2004 - nothing else is answered so
+    level = log.debug if preflight or request.path.startswith(QUIET) else log.info
     level(
         "request",
         method=request.method,

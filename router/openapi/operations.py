@@ -11,6 +11,7 @@ from router.errors import (
     DeadlineExceededError,
     DrainingError,
     ExpectationFailedError,
+    HostNotAllowedError,
     InternalError,
     InvalidApiKeyError,
     InvalidHttpError,
@@ -69,7 +70,7 @@ JAVASCRIPT: Final = "text/javascript"
 SVG: Final = "image/svg+xml"
 OPEN_METRICS: Final = "application/openmetrics-text"
 
-ALWAYS: Final[Errors] = (InvalidHttpError, ExpectationFailedError, InternalError)
+ALWAYS: Final[Errors] = (InvalidHttpError, HostNotAllowedError, ExpectationFailedError, InternalError)
 KEYED: Final[Errors] = (InvalidApiKeyError,)
 ABOUT_MODEL: Final[Errors] = (ModelNotFoundError, NoHealthyWorkersError)
 ABOUT_BODY: Final[Errors] = (
@@ -228,6 +229,13 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         tag="State",
         path="/health/ready",
         summary="Whether a request sent now would find a worker",
+        answers={200: Answer("It would.", Ready), 503: Answer("It would not, and why.", NotReady)},
+    ),
+    Operation(
+        id="isHealthy",
+        tag="State",
+        path="/healthz",
+        summary="The same, by the name that Kubernetes' own services have for it",
         answers={200: Answer("It would.", Ready), 503: Answer("It would not, and why.", NotReady)},
     ),
     Operation(

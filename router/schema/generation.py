@@ -31,7 +31,9 @@ class StreamOptions(Strict):
 class GenerationRequest(Strict):
     """The fields that say how many replies there shall be, how long, how sampled, how denoised and how told."""
 
-    model: str = Field(description="which model; GET /v1/models lists them")
+    model: str | None = Field(
+        None, description="which model; GET /v1/models lists them; may be left out where there is but one"
+    )
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(
         None, description="length of the canvas: the most tokens that a reply may have; the model's default otherwise"
     )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Final
 
-from router.errors import ModelNotFoundError, NoHealthyWorkersError
+from router.errors import InvalidValueError, ModelNotFoundError, NoHealthyWorkersError
 from router.text.tokenizer import ChatTokenizer, TokenizerUnavailableError, load_tokenizer
 from router.workers.balancer import Balancer
 from router.workers.breaker import Call
@@ -74,13 +74,24 @@ class Pool:
         await holds_within(seconds, lambda: all(worker.heard_of for worker in self.workers))
         await holds_within(most, lambda: all(worker.heard_of or worker.info is None for worker in self.workers))
 
-    def model(self, name: str) -> Model:
-        """Raises `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it."""
+    def model(self, name: str | None) -> Model:
+        """The only one there is, if none is named. Raises `InvalidValueError` where there are several and none is
+        named, `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it.
+        """
+        if name is None:
+            return self._only_model()
         if name in self._models:
             return self._models[name]
         if not self._models or any(worker.may_serve(name) for worker in self.workers):
             raise NoHealthyWorkersError
         raise ModelNotFoundError(f"There is no model {name!r:.200}; there is {', '.join(self._models)}.", param="model")
+
+    def _only_model(self) -> Model:
+        if not self._models:
+            raise NoHealthyWorkersError
+        if len(self._models) > 1:
+            raise InvalidValueError(f"model is required; there is {', '.join(self._models)}.", param="model")
+        return next(iter(self._models.values()))
 
     def serving(self, model_id: str) -> list[Worker]:
         return [

@@ -17,6 +17,7 @@ from router.errors import (
     DeadlineExceededError,
     DrainingError,
     ExpectationFailedError,
+    HostNotAllowedError,
     InternalError,
     InvalidApiKeyError,
     InvalidHttpError,
@@ -39,7 +40,7 @@ from testing.worker import FakeWorker
 
 PATH = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 PATIENCE_SECONDS = 5
 
 
@@ -130,6 +131,10 @@ async def too_large_a_body(stage: Stage) -> Told:
     return await stage.ask({**ASK, "user": "x" * 2000}, max_body_bytes=1024)
 
 
+async def another_host(stage: Stage) -> Told:
+    return await stage.send(await stage.start_router(wait=False), json=ASK, headers={"Host": "evil.example"})
+
+
 async def another_model(stage: Stage) -> Told:
     return await stage.ask({**ASK, "model": "other"})
 
@@ -193,6 +198,7 @@ SCENARIOS: Mapping[type[RouterError], Callable[[Stage], Awaitable[Told]]] = {
     UnsupportedParameterError: an_unsupported_field,
     ContextLengthExceededError: too_long_a_reply,
     InvalidApiKeyError: no_key,
+    HostNotAllowedError: another_host,
     ModelNotFoundError: another_model,
     PathNotFoundError: another_path,
     MethodNotAllowedError: another_method,

@@ -17,7 +17,7 @@ from testing.waiting import eventually
 from testing.worker import FakeWorker
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def kinds(root: type[RouterError]) -> Iterator[type[RouterError]]:

@@ -131,3 +131,28 @@ async def test_the_workers_of_a_model_say_how_many_requests_are_at_them_at_once(
         first.go_on.set()
         second.go_on.set()
         assert [status for status, _ in await asyncio.gather(*asking)] == [200] * 12
+
+
+async def test_where_there_is_one_model_a_request_need_not_name_it(router: Any) -> None:
+    status, reply = await router.post({"messages": MESSAGES})
+    assert (status, reply["model"]) == (200, "fake")
+
+
+async def test_where_there_are_several_models_a_request_that_names_none_is_told_which(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with running(make_worker(model_id="one")) as one, running(make_worker(model_id="two")) as two:
+        router = await start_router(one.address, two.address)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        status, body = await router.post({"messages": MESSAGES})
+    assert (status, body["error"]["param"]) == (400, "model")
+    assert body["error"]["message"] in (
+        "model is required; there is one, two.",
+        "model is required; there is two, one.",
+    )
+
+
+async def test_before_there_is_a_model_a_request_that_names_none_is_to_try_again(start_router: Any) -> None:
+    router = await start_router(wait=False)
+    status, body = await router.post({"messages": MESSAGES})
+    assert (status, body["error"]["code"]) == (503, "no_healthy_workers")

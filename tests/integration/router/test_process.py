@@ -154,7 +154,7 @@ async def test_an_idle_router_ends_at_once_and_with_0(start: Start, number: sign
 async def test_what_is_not_http_leaves_no_traceback(start: Start) -> None:
     process = await start("--port=0")
     host, port = (await url_of(process)).removeprefix("http://").split(":")
-    for garbage in (b"hello?\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"):
+    for garbage in (b"hello?\r\n\r\n", b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n"):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(garbage)
         assert b" 400 " in await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)

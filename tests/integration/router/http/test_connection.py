@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 PATIENCE_SECONDS = 5
 
 
@@ -30,13 +30,13 @@ async def idle_router(start_router: Any) -> Any:
     [
         (b"hello?\r\n\r\n", (400, "invalid_http"), "method"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", (400, "invalid_http"), "HTTPS"),
-        ("GET /ä HTTP/1.1\r\nHost: x\r\n\r\n".encode(), (400, "invalid_http"), "URL"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n", (400, "invalid_http"), "longer"),
+        ("GET /ä HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), (400, "invalid_http"), "URL"),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n", (400, "invalid_http"), "longer"),
         (HEAD + b"Content-Length: -5\r\n\r\n", (400, "invalid_http"), "Content-Length"),
         (HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", (415, "unsupported_media_type"), "gzip"),
         (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 90\r\n\r\nnot gzip", (400, "invalid_json"), "body"),
         (HEAD + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}", (417, None), "Expect"),
-        (b"GET /nowhere HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n", (417, None), "Expect"),
+        (b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nExpect: miracles\r\n\r\n", (417, None), "Expect"),
     ],
     ids=["garbage", "tls", "path", "header", "length", "br", "gzip", "expect", "expect-nowhere"],
 )

@@ -36,7 +36,7 @@ async def status_of(router: Any, method: str, path: str, key: str | None = None,
 
 async def status_line(router: Any, head: str) -> bytes:
     async with router.connection() as (reader, writer):
-        writer.write(f"{head}\r\nHost: x\r\n\r\n".encode())
+        writer.write(f"{head}\r\nHost: localhost\r\n\r\n".encode())
         return bytes(await asyncio.wait_for(reader.readline(), 5))
 
 
@@ -134,7 +134,7 @@ async def test_what_only_looks_open_leads_nowhere(router: Any, path: str) -> Non
     assert b" 404 " in await status_line(router, f"GET {path} HTTP/1.1")
 
 
-@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready", "/healthz"])
 async def test_health_is_open(router: Any, path: str) -> None:
     assert await status_of(router, "GET", path) == 200
 

@@ -12,7 +12,7 @@ from testing.worker import FakeWorker
 from textdiffusion.settings import RouterSettings
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True, "diffusing": True}
-HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
 HIGH_WATER = 64 * 1024  # bytes unsent beyond which asyncio has senders wait
 
 

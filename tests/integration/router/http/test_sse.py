@@ -69,7 +69,7 @@ async def served(stream: Stream, *, keep_alive: float = 60, stall: float = 60) -
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.setblocking(False)
         await loop.sock_connect(connection, runner.addresses[0])
-        await loop.sock_sendall(connection, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await loop.sock_sendall(connection, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         yield Served(connection, facts, ended)
     await runner.cleanup()
 

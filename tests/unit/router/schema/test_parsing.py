@@ -245,8 +245,8 @@ async def test_a_large_body_is_parsed_beside_the_event_loop(characters: int, her
 
 
 async def test_a_large_body_is_refused_as_a_small_one_is() -> None:
-    with pytest.raises(InvalidValueError, match="model is required"):
-        await parse_body(ChatRequest, json.dumps({**ASK, "model": None, "user": "a" * INLINE_BYTES}).encode())
+    with pytest.raises(InvalidValueError, match="messages is required"):
+        await parse_body(ChatRequest, json.dumps({**ASK, "messages": None, "user": "a" * INLINE_BYTES}).encode())
 
 
 def test_a_number_too_large_for_a_float_is_no_number() -> None:
