@@ -304,8 +304,12 @@ def _flags(root: type[RootSettings], arguments: Tree) -> Tree:
         node = tree
         for key in leaf.path[:-1]:
             node = node.setdefault(key, {})
-        node[leaf.path[-1]] = value.split(",") if get_origin(leaf.field.annotation) is tuple else value
+        node[leaf.path[-1]] = _items(value) if get_origin(leaf.field.annotation) is tuple else value
     return tree
+
+
+def _items(text: str) -> list[str]:
+    return text.split(",") if text else []
 
 
 def _problems(root: type[RootSettings], error: ValidationError, sources: list[tuple[str, Tree]]) -> Iterator[str]:

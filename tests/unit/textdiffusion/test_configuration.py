@@ -217,6 +217,12 @@ def test_a_list_goes_through_one_flag() -> None:
     assert main_settings(Root, arguments_for(router)).router.workers == router.workers
 
 
+def test_an_empty_list_goes_through_a_flag_and_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TDI_ROUTER__ALLOWED_ORIGINS", '["*"]')
+    assert main_settings(Root, []).router.allowed_origins == ("*",)
+    assert main_settings(Root, arguments_for(RouterSettings())).router.allowed_origins == ()
+
+
 def test_a_switch_goes_through_a_flag_too() -> None:
     router = RouterSettings(host="::", allow_anonymous=True, workers=("127.0.0.1:1",))
     assert main_settings(Root, arguments_for(router)).router == router
