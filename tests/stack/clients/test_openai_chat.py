@@ -57,6 +57,28 @@ def test_a_streamed_reply_has_a_role_first_a_reason_last_and_the_usage_behind(cl
     assert last.usage == client.chat.completions.create(**COUNT).usage
 
 
+def test_at_a_stop_string_the_reason_comes_after_the_text_too(client: openai.OpenAI) -> None:
+    *texts, end = client.chat.completions.create(**COUNT, stream=True, stop=", 5")
+    assert text_of(texts) == "1, 2, 3, 4"
+    assert not any(chunk.choices[0].finish_reason for chunk in texts)
+    assert end.choices[0].finish_reason == "stop"
+    assert end.choices[0].delta.model_dump(exclude_unset=True) == {}
+
+
+def test_each_chunk_can_say_what_the_reply_has_cost_so_far(client: openai.OpenAI) -> None:
+    # As GuideLLM asks, which measures servers.
+    fields = {"max_completion_tokens": 16, "max_tokens": 16, "stop": None, "ignore_eos": True}
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = list(client.chat.completions.create(**SPELL, stream=True, stream_options=options, extra_body=fields))
+    counts = [chunk.usage.completion_tokens for chunk in chunks if chunk.usage]
+    assert len(counts) == len(chunks)
+    assert counts == sorted(counts)
+    assert counts[-1] == 16
+    assert chunks[-1].usage
+    assert chunks[-1].usage.prompt_tokens_details
+    assert chunks[-1].usage.prompt_tokens_details.cached_tokens == 0
+
+
 async def test_the_asynchronous_client_streams(async_client: openai.AsyncOpenAI) -> None:
     stream = await async_client.chat.completions.create(**COUNT, stream=True)
     assert text_of([chunk async for chunk in stream]) == "1, 2, 3, 4, 5, 6, 7"

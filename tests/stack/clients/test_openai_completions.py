@@ -93,8 +93,16 @@ def test_log_probabilities_are_lists_of_one_length(client: openai.OpenAI, spell:
     assert choice.logprobs.text_offset == list(range(9))
     assert all(-0.1 < logprob <= 0 for logprob in choice.logprobs.token_logprobs or [0.5])
     for token, likeliest in zip("r-i-v-e-r", choice.logprobs.top_logprobs or [], strict=True):
-        assert len(likeliest) == 2
+        assert len(likeliest) == 2  # the token is one of them
         assert max(likeliest, key=lambda name: likeliest[name]) == token
+
+
+def test_without_likely_tokens_each_token_has_its_own_log_probability(client: openai.OpenAI, spell: list[int]) -> None:
+    told = client.completions.create(model=MODEL, prompt=spell, logprobs=0).choices[0].logprobs
+    assert told
+    assert told.top_logprobs == [
+        {token: logprob} for token, logprob in zip(told.tokens or [], told.token_logprobs or [], strict=True)
+    ]
 
 
 def test_a_seed_gives_the_same_reply_again(client: openai.OpenAI) -> None:

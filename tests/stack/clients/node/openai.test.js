@@ -46,6 +46,16 @@ test("a reply is streamed", async () => {
   assert.ok(chunks.at(-1).usage.completion_tokens > 0);
 });
 
+test("the finish reason of a stream comes after its text", async () => {
+  const chunks = await all(await client.chat.completions.create({ ...count, stop: ", 5", stream: true }));
+  assert.equal(textOf(chunks), "1, 2, 3, 4");
+  assert.deepEqual(chunks.at(-1).choices[0].delta, {});
+  assert.deepEqual(
+    chunks.map((chunk) => chunk.choices[0].finish_reason),
+    [...chunks.slice(1).map(() => null), "stop"],
+  );
+});
+
 test("the stream helper puts the reply together", async () => {
   const stream = client.chat.completions.stream(count);
   assert.equal(await stream.finalContent(), "1, 2, 3, 4, 5, 6, 7");
