@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 
 from router.endpoints.metrics import Scrape
 from router.metrics import Metrics, QueueState
-from router.openapi.tables import errors_table, fields_table
+from router.openapi.tables import errors_table, fields_table, tolerated_table
 from router.workers.stats import WorkerSnapshot
 from router.workers.worker import WorkerState
 from textdiffusion.v1.textdiffusion_pb2 import GetStatsResponse
@@ -45,13 +45,17 @@ def _row(family: Metric) -> str:
     return f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |\n"
 
 
+# What is only tolerated in them has a table of its own.
+request_table = partial(fields_table, tolerated_apart=True)
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "metrics": metrics_table,
         "errors": errors_table,
-        "what both requests say": partial(fields_table, "ChatRequest", also_of="CompletionRequest"),
-        "what chat requests say": partial(fields_table, "ChatRequest", not_of="CompletionRequest"),
-        "what completion requests say": partial(fields_table, "CompletionRequest", not_of="ChatRequest"),
+        "what both requests say": partial(request_table, "ChatRequest", also_of="CompletionRequest"),
+        "what chat requests say": partial(request_table, "ChatRequest", not_of="CompletionRequest"),
+        "what completion requests say": partial(request_table, "CompletionRequest", not_of="ChatRequest"),
+        "what is tolerated": tolerated_table,
         "tokenize": partial(fields_table, "TokenizeRequest"),
         "tokens": partial(fields_table, "Tokens"),
         "detokenize": partial(fields_table, "DetokenizeRequest"),

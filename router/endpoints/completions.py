@@ -16,9 +16,15 @@ async def completions(request: web.Request) -> web.StreamResponse:
 async def _prompts(asked: CompletionRequest, model: Model) -> list[Prompt]:
     most = model.max_sequence_length
     suffix = await model.tokenizer.encode_text(asked.suffix or "", most, "suffix", begin=False)
-    texts = [given for given in asked.prompt if isinstance(given, str)]
-    encoded = iter(await model.tokenizer.encode_texts(texts, most, "prompt", begin=True))
+    texts = {given.field: given.value for given in asked.prompt if isinstance(given.value, str)}
+    longest = max(texts, key=lambda field: len(texts[field]), default="prompt")  # the one to name if it is too long
+    encoded = iter(await model.tokenizer.encode_texts(list(texts.values()), most, longest, begin=True))
     return [
-        Prompt(given if isinstance(given, list) else next(encoded), "prompt", suffix_ids=suffix, continued=True)
+        Prompt(
+            given.value if isinstance(given.value, list) else next(encoded),
+            given.field,
+            suffix_ids=suffix,
+            continued=True,
+        )
         for given in asked.prompt
     ]

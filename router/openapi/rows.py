@@ -40,12 +40,12 @@ def rows(schema: Json, notation: Notation) -> list[Row]:
     if not is_request(schema):
         return [_row(name, field, notation, required=name in required) for name, field in fields]
     found = [_row(name, without_null(field), notation, required=name in required) for name, field in fields]
-    return sorted(found, key=lambda row: (not row.required, not row.supported, row.description == UNUSED))
+    return sorted(found, key=lambda row: (not row.required, not row.supported, row.description.startswith(UNUSED)))
 
 
 def is_request(schema: Json) -> bool:
     """Whether it is an object that clients send, where null stands for what is left out."""
-    return schema.get("additionalProperties") == NULL
+    return schema.get("additionalProperties") in (NULL, True)
 
 
 def without_null(schema: Any) -> Any:
@@ -65,7 +65,7 @@ def type_of(schema: Json, notation: Notation) -> str:
     if "$ref" in schema:
         return notation.reference(schema["$ref"].removeprefix(REFERENCE))
     if "const" in schema or "enum" in schema:
-        values = schema.get("enum", [schema.get("const")])
+        values = schema.get("enum", [schema.get("const")]) or [None]
         return " or ".join(notation.literal(json.dumps(value)) for value in values)
     if "anyOf" in schema:
         return " or ".join(type_of(one, notation) for one in schema["anyOf"])
@@ -86,13 +86,14 @@ def _row(name: str, field: Json, notation: Notation, *, required: bool) -> Row:
         required=required,
         default=json.dumps(field["default"]) if "default" in field else None,
         description=description,
-        supported=description != ONLY_NEUTRAL,
+        supported=not description.startswith(ONLY_NEUTRAL),
     )
 
 
 def _entries(schema: Json) -> list[Json]:
     """The schemas of the entries of an object whose keys are not fixed."""
-    return [*schema.get("patternProperties", {}).values(), *filter(None, [schema.get("additionalProperties")])]
+    others = schema.get("additionalProperties")
+    return [*schema.get("patternProperties", {}).values(), *([others] if isinstance(others, dict) else [])]
 
 
 def _bounds(schema: Json) -> str:

@@ -43,14 +43,14 @@ def _inputs(
 
 def _component(schema: Json) -> Json:
     untitled = {key: value for key, value in schema.items() if key != "title"}
-    return _with_nulls(untitled) if schema.get("additionalProperties") is False else untitled
+    return _with_nulls(untitled) if "additionalProperties" in schema else untitled
 
 
 def _with_nulls(schema: Json) -> Json:
     """A request's object as it really is: null stands for what is left out, in whatever field."""
     required = schema.get("required", ())
     properties = {name: field if name in required else _or_null(field) for name, field in schema["properties"].items()}
-    return {**schema, "properties": properties, "additionalProperties": NULL}
+    return {**schema, "properties": properties, "additionalProperties": schema["additionalProperties"] or NULL}
 
 
 def _or_null(field: Json) -> Json:
@@ -68,8 +68,5 @@ def _with_null_entries(value: Json) -> Json:
         return value
     named = {pattern: {"anyOf": [entry, NULL]} for pattern, entry in value.get("patternProperties", {}).items()}
     others = value.get("additionalProperties")
-    return {
-        **value,
-        **({"patternProperties": named} if named else {}),
-        "additionalProperties": {"anyOf": [others, NULL]} if others else NULL,
-    }
+    either = {"anyOf": [others, NULL]} if isinstance(others, dict) else others or NULL
+    return {**value, **({"patternProperties": named} if named else {}), "additionalProperties": either}

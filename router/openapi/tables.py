@@ -8,13 +8,16 @@ from router.errors import ANSWERS, Answer
 from router.openapi.document import openapi_document
 from router.openapi.rows import Notation, Row, is_request, rows
 from router.openapi.schemas import REFERENCE
+from router.schema.fields import ONLY_NEUTRAL
 from router.schema.responses import Json
 
 # What an object has in it follows in rows of its own.
-NOTATION: Final = Notation(reference=lambda _: "object", literal=lambda value: f"`{value}`")
+NOTATION: Final = Notation(reference=lambda _: "object", literal=lambda value: f"`{value}`".replace("|", r"\|"))
 
 
-def fields_table(name: str, *, also_of: str | None = None, not_of: str | None = None) -> str:
+def fields_table(
+    name: str, *, also_of: str | None = None, not_of: str | None = None, tolerated_apart: bool = False
+) -> str:
     """The fields of a schema and of all in it; only those that another one has too, or that it has not."""
     schemas = openapi_document()["components"]["schemas"]
     shown = list(_flat(schemas, name))
@@ -24,7 +27,27 @@ def fields_table(name: str, *, also_of: str | None = None, not_of: str | None = 
     if not_of:
         others = list(_flat(schemas, not_of))
         shown = [row for row in shown if row not in others]
-    return _request_table(shown) if is_request(schemas[name]) else _answer_table(shown)
+    if not is_request(schemas[name]):
+        return _answer_table(shown)
+    return _request_table([row for row in shown if row.supported or not tolerated_apart])
+
+
+def tolerated_table() -> str:
+    """Return the fields of requests for text that have no effect, with the values that are accepted."""
+    schemas = openapi_document()["components"]["schemas"]
+    chat, completion = (list(_flat(schemas, name)) for name in ("ChatRequest", "CompletionRequest"))
+    tolerated = [row for row in (*chat, *(row for row in completion if row not in chat)) if not row.supported]
+    lines = ((f"`{row.name}`", _accepted(row), _where(row, chat, completion)) for row in tolerated)
+    return _table(("Field", "Accepted", "In requests for"), lines)
+
+
+def _where(row: Row, chat: Sequence[Row], completion: Sequence[Row]) -> str:
+    return "chat" if row not in completion else "completions" if row not in chat else "both"
+
+
+def _accepted(row: Row) -> str:
+    exception = row.description.removeprefix(ONLY_NEUTRAL).removeprefix(": ")
+    return exception or row.type
 
 
 def errors_table() -> str:

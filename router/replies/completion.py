@@ -17,7 +17,7 @@ class CompletionReply(Reply):
 
     def __init__(self, model: Model, asked: CompletionRequest) -> None:
         super().__init__(model, asked)
-        texts = [_text(prompt, model) for prompt in asked.prompt] if asked.echo else []
+        texts = [_text(prompt.value, model) for prompt in asked.prompt] if asked.echo else []
         self._echoes = [text for text in texts for _ in range(asked.n)]
 
     def opening(self, index: int, usage: Usage) -> list[Json]:

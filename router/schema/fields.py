@@ -1,7 +1,7 @@
 """The kinds of values that requests are made of.
 
-Strict on purpose: a field that would be ignored is refused by name, so that nobody believes it had an effect. One of
-OpenAI's that this server lacks is let through only with the value that asks for nothing, which clients like to send.
+Strict on purpose: a field that would be ignored is refused by name, so that nobody believes it had an effect. What is
+let through all the same stands in `tolerance.py`.
 """
 
 import json
@@ -28,6 +28,7 @@ UNSUPPORTED: Final = "unsupported_parameter"
 
 # A body of a few megabytes can be wrong in a hundred thousand places; finding them all would hold up the event loop.
 MAX_ENTRIES: Final = 4096  # of one list or object
+MAX_NAME_CHARACTERS: Final = 64  # of a name that is told back
 MAX_CHOICES: Final = 128  # of one request
 MAX_STOPS: Final = 16
 MAX_STOP_CHARACTERS: Final = 1024
@@ -49,12 +50,27 @@ def encodable(text: str) -> str:
     return text
 
 
+def shorten(name: int | str) -> str:
+    """Return a name that a client gave, so that it can stand in a message."""
+    whole = str(name)
+    return whole if len(whole) <= MAX_NAME_CHARACTERS else f"{whole[:MAX_NAME_CHARACTERS]}…"
+
+
 def _unsigned(seed: int) -> int:
     return seed % 2**64
 
 
+def _all_if_off(top_k: int) -> int:
+    """Return 0 for -1, by which vLLM and SGLang mean the same."""
+    return max(top_k, 0)
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def is_token_id(value: Any) -> bool:
+    return type(value) is int and 0 <= value < TOKEN_IDS
 
 
 def are_token_ids(value: Any) -> bool:
@@ -69,17 +85,28 @@ def _biases(given: Any) -> dict[int, float]:
         raise PydanticCustomError("bias_type", "must be an object of token ids and biases")
     if len(given) > MAX_LOGIT_BIASES:
         raise PydanticCustomError("biases", f"must not name more than {MAX_LOGIT_BIASES} tokens")
-    if not all(re.fullmatch(BIAS_KEY, key) for key in given):
-        raise PydanticCustomError("bias_key", "must have token ids as its keys")
-    if not all(type(bias) in (int, float) and -MAX_BIAS <= bias <= MAX_BIAS for bias in given.values()):
-        raise PydanticCustomError("bias", f"must give each token a number from {-MAX_BIAS:g} to {MAX_BIAS:g}")
+    for key, bias in given.items():
+        if not re.fullmatch(BIAS_KEY, key):
+            raise PydanticCustomError("bias_key", ": key {key} is not a token id", {"key": repr(shorten(key))})
+        if type(bias) not in (int, float) or not -MAX_BIAS <= bias <= MAX_BIAS:
+            raise PydanticCustomError(
+                "bias",
+                f": {{bias}}, the bias of token {key}, is not a number from {-MAX_BIAS:g} to {MAX_BIAS:g}",
+                {"bias": _in_json(bias)},
+            )
     return {int(key): float(bias) for key, bias in given.items()}
+
+
+def _in_json(value: Any) -> str:
+    """Return a value as the client wrote it, unless it is long: then it is looked at no further than needed."""
+    return shorten(json.dumps(value)) if isinstance(value, (bool, int, float, str)) else "a list or an object"
 
 
 Text = Annotated[str, AfterValidator(encodable)]
 TokenId = Annotated[int, Field(ge=0, lt=TOKEN_IDS)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
+TopK = Annotated[int, Field(ge=-1, lt=2**31), AfterValidator(_all_if_off)]
 Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 ListOfStops = Annotated[list[Stop], Field(max_length=MAX_STOPS)]
 Stops = Annotated[ListOfStops, BeforeValidator(_as_list, json_schema_input_type=Stop | ListOfStops)]
@@ -98,10 +125,14 @@ LogitBias = Annotated[
 
 
 class Only:
-    """Marks a field that this server does not have, which may still be given a value that asks for nothing."""
+    """Marks a field that this server does not have, which may still be given a value that asks for nothing.
 
-    def __init__(self, *neutral: Any) -> None:
+    `unless` names the case, which is up to the class of the field, in which it is accepted with any list.
+    """
+
+    def __init__(self, *neutral: Any, unless: str = "") -> None:
         self._neutral = neutral
+        self._unless = unless
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         del source, handler
@@ -111,13 +142,17 @@ class Only:
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         del schema, handler
+        if self._unless:
+            return {"type": "array", "description": f"{ONLY_NEUTRAL}: an empty list, or any where {self._unless}"}
         return {"enum": list(self._neutral), "description": ONLY_NEUTRAL}
 
     def _check(self, value: Any) -> Any:
-        if not any(_same(value, one) for one in self._neutral):
-            allowed = " or ".join(map(json.dumps, self._neutral))
-            raise PydanticCustomError(UNSUPPORTED, f"is not supported by this server; only {allowed} is accepted")
-        return value
+        if any(_same(value, one) for one in self._neutral):
+            return value
+        allowed = [json.dumps(one) for one in self._neutral]
+        case = f", unless {self._unless.replace('`', '')}" if self._unless else ""
+        accepted = f"; only {' or '.join(allowed)} is accepted{case}" if allowed else ""
+        raise PydanticCustomError(UNSUPPORTED, "is not supported by this server{accepted}", {"accepted": accepted})
 
 
 def _same(value: Any, neutral: Any) -> bool:

@@ -7,14 +7,15 @@ from pydantic_core import PydanticCustomError
 
 from router.schema.fields import (
     MAX_CHOICES,
-    UNUSED,
     Count,
     LogitBias,
     Only,
     Seed,
     Stops,
     Strict,
+    TopK,
 )
+from router.schema.tolerance import Tolerated
 from textdiffusion.settings import KvCache, Remasking
 
 
@@ -28,7 +29,7 @@ class StreamOptions(Strict):
     include_obfuscation: Annotated[Any, Only(False)] = None
 
 
-class GenerationRequest(Strict):
+class GenerationRequest(Tolerated):
     """The fields that say how many replies there shall be, how long, how sampled, how denoised and how told."""
 
     model: str | None = Field(
@@ -52,13 +53,6 @@ class GenerationRequest(Strict):
     )
     logit_bias: LogitBias | None = Field(None, description="added to the logits of these token ids, from -100 to 100")
 
-    user: str | None = Field(None, description=UNUSED)
-    metadata: dict[str, str] | None = Field(None, description=UNUSED)
-    store: bool | None = Field(None, description=UNUSED)
-    conversation_id: str | None = Field(None, description=UNUSED)
-    safety_identifier: str | None = Field(None, description=UNUSED)
-    prompt_cache_key: str | None = Field(None, description=UNUSED)
-
     steps: Count | None = Field(
         None,
         description="a fixed schedule: denoising steps, shared out over the blocks, at least one for each and at most "
@@ -81,9 +75,7 @@ class GenerationRequest(Strict):
     kv_cache: KvCache | None = Field(None, description="keys and values that the steps of a block reuse")
     use_cache: bool | None = Field(None, description="with `use_dual_cache`: Fast-dLLM's way to say `kv_cache`")
     use_dual_cache: bool | None = Field(None, description="see `use_cache`")
-    top_k: Annotated[int, Field(ge=0, lt=2**31)] | None = Field(
-        None, description="sample from this many tokens; 0: all"
-    )
+    top_k: TopK | None = Field(None, description="sample from this many tokens; 0 or -1: all")
     ignore_eos: bool = Field(
         False,
         description="fill the whole canvas; end tokens and what follows them are then tokens of the reply",
@@ -92,15 +84,9 @@ class GenerationRequest(Strict):
         False, description="only with `stream`: an event for each step, with the canvas under the key `canvas`"
     )
 
-    frequency_penalty: Annotated[Any, Only(0)] = None
-    presence_penalty: Annotated[Any, Only(0)] = None
-    repetition_penalty: Annotated[Any, Only(1)] = None
-    min_p: Annotated[Any, Only(0)] = None
-    service_tier: Annotated[Any, Only("auto", "default")] = None
-
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "GenerationRequest":
-        if self.stream_options and not self.stream:
+        if self.stream_options and any(asked for _, asked in self.stream_options) and not self.stream:
             raise PydanticCustomError("stream_options", "is only allowed when stream is true")
         if self.diffusing and not self.stream:
             raise PydanticCustomError("diffusing", "is only allowed when stream is true")
@@ -126,6 +112,14 @@ class GenerationRequest(Strict):
     def max_tokens_field(self) -> str:
         """The name under which this request says how long the reply may be."""
         return "max_tokens"
+
+    def field_of_worker(self, name: str) -> str:
+        """Return the name by which this request gave a field that workers call `name`."""
+        if name == "gen_length":
+            return self.max_tokens_field
+        if name == "kv_cache" and self.kv_cache is None and self.cache is not None:
+            return "use_cache" if self.use_dual_cache is None else "use_dual_cache"
+        return name
 
     @property
     def reply_length(self) -> int | None:

@@ -7,33 +7,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+import structlog
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from router.errors import InvalidJsonError, InvalidValueError, RouterError, UnsupportedParameterError
 from router.schema.chat import Message, TextPart
-from router.schema.fields import MAX_ENTRIES, UNSUPPORTED, Strict
+from router.schema.fields import MAX_ENTRIES, UNSUPPORTED, Strict, shorten
 from router.schema.generation import StreamOptions
+from router.schema.tolerance import CALLS, drop_history_fields, supported_fields
+
+log = structlog.get_logger(__name__)
 
 Body = TypeVar("Body", bound=Strict)
 
-MAX_NAME_CHARACTERS: Final = 64  # of a name that is told back
 INLINE_BYTES: Final = 64 * 1024  # parsed on the event loop in about a millisecond
 
-# Fields of OpenAI's API that this server does not have, and of which no value asks for nothing.
-UNSUPPORTED_FIELDS: Final = frozenset(
-    {
-        # of requests
-        "audio",
-        "prediction",
-        "reasoning_effort",
-        "web_search_options",
-        # of messages
-        "function_call",
-        "refusal",
-        "tool_call_id",
-    }
-)
 # Other names for the same, in the functions of LLaDA and Fast-dLLM and in other libraries.
 ELSEWHERE: Final[Mapping[str, str]] = MappingProxyType(
     {"gen_length": "max_tokens", "max_new_tokens": "max_tokens", "guidance_scale": "cfg_scale", "stop_token": "stop"}
@@ -69,7 +58,8 @@ async def parse_body(kind: type[Body], body: bytes) -> Body:
 def parse(kind: type[Body], body: bytes) -> Body:
     """Raises a `ClientError` that names the first field at fault."""
     try:
-        fields = _without_nulls(json.loads(_decoded(body), parse_float=_number))
+        given = json.loads(_decoded(body), parse_float=_number)
+        fields = _without_nulls(_without_history(kind, given))
     except (ValueError, RecursionError) as error:
         raise InvalidJsonError(f"The request body is not valid JSON: {_json_problem(error)}.") from error
     if not isinstance(fields, dict):
@@ -77,7 +67,21 @@ def parse(kind: type[Body], body: bytes) -> Body:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise _refusal(kind, error.errors(include_url=False)[0]) from error
+        raise _refusal(kind, error.errors(include_url=False)[0], given) from error
+
+
+def _without_history(kind: type[Strict], given: Any) -> Any:
+    """Drop what comes back with messages and is not read, before anything looks into it."""
+    if (
+        not isinstance(given, dict)
+        or "messages" not in kind.model_fields
+        or not isinstance(given.get("messages"), list)
+    ):
+        return given
+    messages, dropped = drop_history_fields(given["messages"])
+    if dropped:
+        log.debug("fields of messages are not used", fields=sorted(map(shorten, dropped)))
+    return {**given, "messages": messages}
 
 
 def _decoded(body: bytes) -> str:
@@ -108,31 +112,44 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _refusal(kind: type[Strict], problem: ErrorDetails) -> RouterError:
-    location, rule = problem["loc"], problem["type"]
+def _refusal(kind: type[Strict], problem: ErrorDetails, given: Any) -> RouterError:
+    rule, context = problem["type"], problem.get("ctx", {})
+    location = (*problem["loc"], *context.get("at", ()))
     if rule == "string_unicode":  # of a key
         return InvalidJsonError("The request body names a field in half of a surrogate pair, which is not text.")
     if not location:  # a rule that spans fields is named after the one at fault
         return InvalidValueError(f"{rule} {problem['msg']}.", param=rule)
-    param = _path(location)
+    param = _path(_as_written(location, given))
     if rule == "extra_forbidden":
         return _unknown(kind, param, location)
-    if rule == UNSUPPORTED:
-        return UnsupportedParameterError(f"{param} {problem['msg']}.", param=param)
-    sentence = (
-        SENTENCES[rule].format(**problem.get("ctx", {})) if rule in SENTENCES else _in_plain_words(problem["msg"])
+    sentence = SENTENCES[rule].format(**context) if rule in SENTENCES else _in_plain_words(problem["msg"])
+    message = f"{param}{sentence}." if sentence.startswith(":") else f"{param} {sentence}."
+    return (
+        UnsupportedParameterError(message, param=param)
+        if rule == UNSUPPORTED
+        else InvalidValueError(message, param=param)
     )
-    return InvalidValueError(f"{param} {sentence}.", param=param)
+
+
+def _as_written(location: tuple[int | str, ...], given: Any) -> tuple[int | str, ...]:
+    """Return the part of a location that is in the body: a text may stand for a list of one, but is none."""
+    for depth, key in enumerate(location):
+        if isinstance(given, str):
+            return location[:depth]
+        within = isinstance(given, list) and isinstance(key, int) and key < len(given)
+        given = given[key] if within else given.get(key) if isinstance(given, dict) else None
+    return location
 
 
 def _unknown(kind: type[Strict], param: str, location: tuple[int | str, ...]) -> RouterError:
-    name = _shown(location[-1])
-    if name in UNSUPPORTED_FIELDS:
-        return UnsupportedParameterError(f"{param} is not supported by this server.", param=param)
+    name = shorten(location[-1])
+    if name in CALLS:  # all that a message consists of; see `drop_history_fields`
+        sentence = f"{param} is not supported by this server, and the message has no other content."
+        return UnsupportedParameterError(sentence, param=param)
     outer = [key for key in location[:-1] if isinstance(key, str)]
     section = SECTIONS.get(outer[-1], kind) if outer else kind
     elsewhere = {ELSEWHERE[name]} if name in ELSEWHERE else set()
-    near = [*elsewhere, *difflib.get_close_matches(name, section.model_fields, n=1)]
+    near = [*elsewhere, *difflib.get_close_matches(name, supported_fields(section), n=1)]
     hint = f" Did you mean {near[0]}?" if near else ""
     return InvalidValueError(f"{param} is not a known field.{hint}", param=param)
 
@@ -143,9 +160,4 @@ def _in_plain_words(message: str) -> str:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{_shown(key)}" for key in location).lstrip(".")
-
-
-def _shown(name: int | str) -> str:
-    whole = str(name)
-    return whole if len(whole) <= MAX_NAME_CHARACTERS else f"{whole[:MAX_NAME_CHARACTERS]}…"
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{shorten(key)}" for key in location).lstrip(".")

@@ -23,6 +23,7 @@ from router.errors import ContextLengthExceededError, InvalidValueError
 from router.text.chat_template import REPLY_FOLLOWS, ChatTemplate, PromptEnd, chat_template_of, new_marker
 from router.text.template_trial import ChatTemplateError, Message
 from textdiffusion.fingerprint import TOKENIZER_FILES, tokenizer_fingerprint
+from textdiffusion.wire import context_length_exceeded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -133,9 +134,8 @@ class ChatTokenizer:
 
     def _check_length(self, characters: int, max_tokens: int, param: str) -> None:
         if self._longest_token and characters > max_tokens * self._longest_token:
-            raise ContextLengthExceededError(
-                f"{param} is {characters} characters long; this model holds {max_tokens} tokens.", param=param
-            )
+            however = f"{param} is {characters} characters long, which are more tokens than that in any case."
+            raise ContextLengthExceededError(context_length_exceeded(max_tokens, however), param=param)
 
     def _encode_text(self, text: str, *, begin: bool) -> list[int]:
         encoding = self._plain.encode_batch_fast([text], add_special_tokens=False)[0]

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from router.text.tokenizer import ChatTokenizer
 from testing.worker import FakeWorker, Script
 from tests.integration.router.streams import events
+from textdiffusion.wire import CONTEXT_LENGTH
 
 TEXT = "Hello, wörld! 🌍"
 PATH = "/v1/completions"
@@ -38,6 +40,37 @@ async def test_text_and_its_token_ids_are_the_same_prompt(
         await router.openai.completions.create(model="fake", prompt=prompt)
     first, second = worker.requests
     assert list(first.prompt.ids) == list(second.prompt.ids) == ids("hello there")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "param"),
+    [
+        ("the " * 600, "prompt"),
+        (["one", "the " * 600], "prompt[1]"),
+        (["the " * 100_000], "prompt[0]"),
+        (["one", "the " * 1000, "the " * 100_000], "prompt[2]"),
+        ([[1], [1] * 512], "prompt[1]"),
+        ([1] * 513, "prompt"),
+    ],
+)
+async def test_the_prompt_that_is_too_long_is_named(router: Any, prompt: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await router.openai.completions.create(model="fake", prompt=prompt)
+    assert (refused.value.code, refused.value.param) == ("context_length_exceeded", param)
+    assert f"{CONTEXT_LENGTH} 512 tokens. However, {param} " in refused.value.message
+
+
+async def test_a_suffix_that_is_too_long_is_named(router: Any) -> None:
+    with pytest.raises(openai.BadRequestError, match=f"{CONTEXT_LENGTH} 512 tokens. However, suffix ") as refused:
+        await router.openai.completions.create(model="fake", prompt="a", suffix="the " * 100_000)
+    assert refused.value.param == "suffix"
+
+
+@pytest.mark.parametrize(("prompt", "param"), [([[1], [2, 10**6]], "prompt[1]"), ([10**6], "prompt")])
+async def test_a_token_that_the_model_does_not_have_is_named(router: Any, prompt: Any, param: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=f"{re.escape(param)} holds 1000000; ") as refused:
+        await router.openai.completions.create(model="fake", prompt=prompt)
+    assert refused.value.param == param
 
 
 async def test_special_tokens_spelled_in_a_prompt_stay_text(

@@ -30,6 +30,7 @@ RULED_OUT_BY = {
     "continue_final_message": {"add_generation_prompt", "prompt"},
 }
 MEANT_FOR = {"stream_options": "stream", "diffusing": "stream", "top_logprobs": "logprobs"}
+NOT_TO_BE_CALLED = {"tools": "tool_choice", "functions": "function_call"}
 TOKENS = {"prompt", "tokens"}
 BOUNDED = {"max_tokens", "max_completion_tokens", "block_length", "n"}
 
@@ -73,6 +74,9 @@ def agreeing(body: dict[str, Any]) -> dict[str, Any]:
             given.pop(field, None)
     for field, other in MEANT_FOR.items():
         if not given.get(other):
+            given.pop(field, None)
+    for field, choice in NOT_TO_BE_CALLED.items():
+        if given.get(choice) != "none":
             given.pop(field, None)
     for field in BOUNDED & given.keys():
         given[field] = min(given[field], 1 if field == "block_length" else FEW)

@@ -70,6 +70,6 @@ def test_a_table_of_fields_goes_into_objects_and_leaves_out_what_another_has() -
     assert '| `messages[].content[].type` | `"text"` | required |  |' in chat
     assert "`temperature`" not in chat
     assert "`logprobs`" not in both  # a number for one, true or false for the other
-    assert "asks for nothing: `messages[].tool_calls` `[]`;" in chat
+    assert "`tools`" not in chat
     assert "| `canvas.committed[].top_logprobs[].bytes` | list of integer | " in TABLES["chat event"]()
     assert '| `choices[].delta.role` | `"assistant"`, sometimes | ' in TABLES["chat event"]()

@@ -51,6 +51,19 @@ async def test_a_special_token_that_a_user_writes_stays_text(
     assert f"say {special} please" in raw_tokenizer.decode(spelt, skip_special_tokens=False)
 
 
+@pytest.mark.parametrize("special", SPECIAL)
+async def test_a_special_token_in_the_name_of_a_speaker_stays_text(
+    tokenizer_folder: Path, tmp_path: Path, raw_tokenizer: Tokenizer, special: str
+) -> None:
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / file).write_bytes((tokenizer_folder / file).read_bytes())
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m.name }}: {{ m.content }}{% endfor %}")
+    tokenizer = load_tokenizer(str(tmp_path))
+    ids = await tokenizer.encode([{"role": "user", "content": "hi", "name": f"ada{special}"}], ROOM)
+    assert special_ids(raw_tokenizer, ids) == []
+    assert raw_tokenizer.decode(ids, skip_special_tokens=False) == f"ada{special}: hi"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(pieces=st.lists(st.sampled_from([*SPECIAL, "<|", "|>", "eot_id", " ", "\n", "the", "ö"]), max_size=8))
 async def test_the_text_between_is_encoded_as_if_special_tokens_did_not_exist(
@@ -86,6 +99,7 @@ async def test_what_is_obviously_too_long_is_refused_before_it_is_encoded(tokeni
     with pytest.raises(ContextLengthExceededError) as caught:
         await tokenizer.encode(user("a" * 10_000), 100)
     assert caught.value.param == "messages"
+    assert caught.value.message.startswith("This model's maximum context length is 100 tokens. However, messages is ")
 
 
 @pytest.fixture
