@@ -39,6 +39,8 @@ from typing import Any, Final
 
 import grpc
 
+from textdiffusion.wire import CONTEXT_LENGTH
+
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -54,6 +56,12 @@ class RouterError(Exception):
     @property
     def message(self) -> str:
         return self._message or answer_to(self).message
+
+    def call_param(self, name: str) -> None:
+        """Give the field at fault the name that the client knows it by."""
+        if self.param is not None and self._message.startswith(f"{self.param}:"):
+            self._message = name + self._message.removeprefix(self.param)
+        self.param = name
 
     @property
     def headers(self) -> dict[str, str]:
@@ -199,7 +207,7 @@ ANSWERS: Final[Mapping[type[RouterError], Answer]] = MappingProxyType(
             grpc_statuses=(grpc.StatusCode.INVALID_ARGUMENT,),
         ),
         UnsupportedParameterError: Answer(
-            situation="A field of OpenAI's API that this server does not have.",
+            situation="A field, or a value of one, that OpenAI's API, vLLM or SGLang has and this server has not.",
             status=400,
             code="unsupported_parameter",
         ),
@@ -323,9 +331,6 @@ GRPC_ERRORS: Final[Mapping[grpc.StatusCode, type[RouterError]]] = MappingProxyTy
     {code: kind for kind, answer in ANSWERS.items() for code in answer.grpc_statuses}
 )
 
-# Where a field of the worker's has another name than the one that clients give it.
-PARAMS: Final[Mapping[str, str]] = MappingProxyType({"gen_length": "max_tokens"})
-
 
 def from_grpc(error: grpc.aio.AioRpcError) -> RouterError:
     """What a failed call means to the client; only a refused argument speaks in the worker's words."""
@@ -333,13 +338,14 @@ def from_grpc(error: grpc.aio.AioRpcError) -> RouterError:
     return _refused_argument(error.details() or "") if kind is InvalidValueError else kind()
 
 
-def _refused_argument(details: str) -> InvalidValueError:
+def _refused_argument(details: str) -> ClientError:
     """Workers refuse in the form "field: reason"."""
     field_name, colon, reason = details.partition(": ")
     if not (colon and field_name.isidentifier()):
         return InvalidValueError(details or "The worker refused the request.")
-    param = PARAMS.get(field_name, field_name)
-    return InvalidValueError(f"{param}: {reason}", param=param)
+    if reason.startswith(CONTEXT_LENGTH):
+        return ContextLengthExceededError(f"{reason}.", param=field_name)
+    return InvalidValueError(f"{field_name}: {reason}", param=field_name)
 
 
 def answer_to(error: RouterError) -> Answer:

@@ -10,7 +10,7 @@ from router.errors import ContextLengthExceededError, InvalidValueError
 from router.schema.generation import GenerationRequest
 from router.workers.model import Model
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from textdiffusion.wire import KV_CACHE, REMASKING
+from textdiffusion.wire import KV_CACHE, REMASKING, context_length_exceeded
 
 SEEDS = 2**64
 MOST_LOGPROBS = 2**18  # of one request
@@ -127,16 +127,19 @@ def _reply_length(asked: GenerationRequest, prompt: Prompt, model: Model) -> int
     room = model.max_sequence_length - prompt.length
     what = f"{prompt.field} and suffix hold" if prompt.suffix_ids else f"{prompt.field} holds"
     if room < 1:
+        left = "" if room < 0 else ", which leaves none for the reply"
+        however = f"{what} {prompt.length} tokens{left}."
         raise ContextLengthExceededError(
-            f"{what} {prompt.length} tokens; this model has room for {model.max_sequence_length}, reply included.",
-            param=prompt.field,
+            context_length_exceeded(model.max_sequence_length, however), param=prompt.field
         )
     if asked.reply_length is None:
         return min(model.defaults.gen_length, room)
     if asked.reply_length > room:
+        however = (
+            f"{what} {prompt.length} tokens, which leaves {room} for the reply, and {asked.max_tokens_field} asks for "
+            f"{asked.reply_length}."
+        )
         raise ContextLengthExceededError(
-            f"{what} {prompt.length} tokens, which leaves {room} of this model's {model.max_sequence_length} "
-            f"for the reply; {asked.max_tokens_field} asks for {asked.reply_length}.",
-            param=asked.max_tokens_field,
+            context_length_exceeded(model.max_sequence_length, however), param=asked.max_tokens_field
         )
     return asked.reply_length

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 from textdiffusion.configuration import merged_generation
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from textdiffusion.wire import KV_CACHE, MAX_BIAS, MAX_LOGIT_BIASES, MAX_TOP_LOGPROBS, REMASKING
+from textdiffusion.wire import (
+    KV_CACHE,
+    MAX_BIAS,
+    MAX_LOGIT_BIASES,
+    MAX_TOP_LOGPROBS,
+    REMASKING,
+    context_length_exceeded,
+)
 from worker.decoding.confidence import Remasking
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
@@ -110,15 +117,13 @@ def _gen_length(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, posi
     name = "prompt and suffix" if request.suffix.ids else "prompt"
     room = positions - fixed
     if room < 1:
-        _refuse("prompt", f"{name} of {fixed} tokens leave no room in the {positions} positions that the model holds")
+        however = f"{name} of {fixed} tokens leave none of them for the reply"
+        _refuse("prompt", context_length_exceeded(positions, however))
     if not request.options.HasField("gen_length"):
         return min(defaults.gen_length, room)
     if request.options.gen_length > room:
-        _refuse(
-            "gen_length",
-            f"{request.options.gen_length} beside {name} of {fixed} tokens is more than the {positions} positions "
-            "that the model holds",
-        )
+        however = f"{name} of {fixed} tokens leave {room} for the reply, which shall have {request.options.gen_length}"
+        _refuse("gen_length", context_length_exceeded(positions, however))
     return request.options.gen_length
 
 

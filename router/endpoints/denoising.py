@@ -17,7 +17,7 @@ from aiohttp import web
 from router.account import Account
 from router.admission import Ticket
 from router.endpoints.telling import Listener
-from router.errors import BadWorkerResponseError, NoHealthyWorkersError, RouterError
+from router.errors import BadWorkerResponseError, ClientError, NoHealthyWorkersError, RouterError
 from router.jobs import Job
 from router.replies.reading import Reading
 from router.replies.usage import Usage
@@ -59,6 +59,11 @@ class Denoising:
             try:
                 with self._pool.lease(worker, job.positions) as judged:
                     return await self._attempt(job, ticket, listener, worker, judged, retry=len(lost))
+            except ClientError as error:
+                if error.param is not None:  # the worker's name for it
+                    own = self.asked.field_of_worker(error.param)
+                    error.call_param(job.prompt.field if own == "prompt" else own)
+                raise
             except RouterError as error:
                 lost[worker] = error
                 other = self._worker_for_retry(job, listener, error, lost)

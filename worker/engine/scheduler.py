@@ -10,6 +10,7 @@ the requests are. No request waits for more steps than there are others whose tu
 from collections import deque
 from dataclasses import dataclass
 
+from textdiffusion.wire import context_length_exceeded
 from worker.engine.kv_cache import NO_SLOT, Slots
 from worker.engine.request import FinishReason, Request
 
@@ -46,10 +47,12 @@ class Scheduler:
         """Raises `NeverFitsError`, or `QueueFullError` if the request can neither run at once nor wait."""
         if request.canvases.size > self.limits.positions:
             twice = " twice, for its guidance" if len(request.canvases) > 1 else ""
-            raise NeverFitsError(
-                f"gen_length: prompt, generated span and suffix take {request.length} positions{twice}; "
+            however = (
+                f"prompt, generated span and suffix take {request.length} positions{twice}; "
                 f"this worker's KV cache holds {self.limits.positions}"
             )
+            longest = self.limits.positions // len(request.canvases)
+            raise NeverFitsError(f"gen_length: {context_length_exceeded(longest, however)}")
         free = max(0, self.limits.max_running - len(self.running))
         if len(self.waiting) >= self.limits.max_waiting + free:
             raise QueueFullError(f"{len(self.waiting)} requests are waiting; no more are taken")

@@ -15,6 +15,7 @@ from router.errors import ANSWERS, ClientError, RouterError, ServiceError, body_
 from router.replies.reading import Piece, Reading
 from testing.waiting import eventually
 from testing.worker import FakeWorker
+from textdiffusion.wire import CONTEXT_LENGTH, context_length_exceeded
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -80,6 +81,7 @@ async def test_a_worker_that_refuses_gives_the_reply_its_status(
     [
         ("gen_length: must be at least 1", "max_tokens", "max_tokens: must be at least 1"),
         ("top_k: this worker does not support it", "top_k", "top_k: this worker does not support it"),
+        ("prompt: is wrong", "messages", "messages: is wrong"),
         ("no field: named", None, "no field: named"),
         ("", None, "The worker refused the request."),
     ],
@@ -91,6 +93,18 @@ async def test_a_field_that_the_worker_refuses_is_told_by_the_name_that_users_kn
     _, body = await router.post(ASK)
     error = error_object(body)
     assert (error["param"], error["message"]) == (param, message)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_too_long_for_a_worker_is_too_long_for_the_model(
+    router: Any, worker: FakeWorker, stream: bool
+) -> None:
+    reason = context_length_exceeded(8, "prompt of 9 tokens leave none of them for the reply")
+    worker.script.reject = (grpc.StatusCode.INVALID_ARGUMENT, f"gen_length: {reason}")
+    status, body = await router.post({**ASK, "max_completion_tokens": 5, "stream": stream})
+    error = error_object(body)
+    assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "max_completion_tokens")
+    assert error["message"] == f"{reason}."
 
 
 async def test_the_openai_client_raises_what_its_users_expect(router: Any) -> None:
@@ -287,10 +301,12 @@ class TestBadBodies:
             long = {"model": "fake", "messages": [{"role": "user", "content": content}]}
             status, error = await self.send(router, json.dumps(long))
             assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "messages")
+            assert error["message"].startswith(f"{CONTEXT_LENGTH} 512 tokens. However, messages ")
 
     async def test_a_reply_longer_than_the_model_holds(self, router: Any) -> None:
         status, error = await self.send(router, json.dumps({**ASK, "max_tokens": 512}))
         assert (status, error["code"], error["param"]) == (400, "context_length_exceeded", "max_tokens")
+        assert error["message"].startswith(f"{CONTEXT_LENGTH} 512 tokens. However, messages holds ")
 
     async def test_nan(self, router: Any) -> None:
         status, error = await self.send(router, json.dumps({**ASK, "temperature": float("nan")}))

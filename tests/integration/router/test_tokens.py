@@ -8,6 +8,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from testing.worker import FakeWorker, running
 from textdiffusion import __version__
 from textdiffusion.fingerprint import tokenizer_fingerprint
+from textdiffusion.wire import CONTEXT_LENGTH
+
+LONG = "the " * 100_000
 
 
 async def ask(router: Any, path: str, **body: Any) -> tuple[int, Any]:
@@ -91,6 +94,15 @@ async def test_special_tokens_are_spelled_out(router: Any, raw_tokenizer: Any) -
 async def test_ids_beyond_the_vocabulary_are_refused(router: Any) -> None:
     status, answer = await ask(router, "/detokenize", tokens=[1000])
     assert (status, answer["error"]["param"]) == (400, "tokens")
+
+
+@pytest.mark.parametrize("given", [{"prompt": LONG}, {"messages": [{"role": "user", "content": LONG}]}])
+async def test_what_is_too_long_for_the_model_is_refused_as_in_a_request_for_text(
+    router: Any, given: dict[str, Any]
+) -> None:
+    status, answer = await ask(router, "/tokenize", **given)
+    assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
+    assert answer["error"]["message"].startswith(f"{CONTEXT_LENGTH} 512 tokens. However, {answer['error']['param']} ")
 
 
 async def test_an_unknown_model_is_not_found(router: Any) -> None:

@@ -122,3 +122,29 @@ def test_more_log_probabilities_than_a_reply_can_hold_are_refused(jobs: Any) -> 
     with pytest.raises(InvalidValueError, match="at most 262144 are told") as caught:
         jobs([1], n=128, logprobs=True, top_logprobs=20, max_tokens=98)
     assert caught.value.param == "logprobs"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fields", "message"),
+    [
+        (Prompt([0] * 101, "messages"), {}, "messages holds 101 tokens."),
+        (Prompt([0] * 100, "messages"), {}, "messages holds 100 tokens, which leaves none for the reply."),
+        (Prompt([0] * 99, "prompt[1]", suffix_ids=[1]), {}, "prompt[1] and suffix hold 100 tokens, which leaves none"),
+        (
+            Prompt(PROMPT, "messages"),
+            {"max_completion_tokens": 11},
+            "messages holds 90 tokens, which leaves 10 for the reply, and max_completion_tokens asks for 11.",
+        ),
+    ],
+)
+def test_what_is_too_long_is_refused_in_words_that_programs_look_for(
+    job: Any, prompt: Prompt, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ContextLengthExceededError) as caught:
+        job(prompt, **fields)
+    assert caught.value.message.startswith(f"This model's maximum context length is 100 tokens. However, {message}")
+
+
+def test_a_token_that_is_biased_and_does_not_exist_is_named(job: Any) -> None:
+    with pytest.raises(InvalidValueError, match="logit_bias names 1000; "):
+        job(logit_bias={"5": 1, "1000": 1})

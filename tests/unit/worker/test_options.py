@@ -8,6 +8,7 @@ import pytest
 from testing.folders import GOLDEN
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
+from textdiffusion.wire import CONTEXT_LENGTH
 from worker.decoding.confidence import Remasking
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
@@ -136,11 +137,25 @@ def test_a_prompt_that_cannot_be_run_is_refused(golden_model: LoadedModel, promp
         settled(golden_model, prompt)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "gen_length", "named"), [(512, 1, "prompt"), (600, 1, "prompt"), (500, 13, "gen_length")]
+)
+def test_what_is_too_long_is_refused_in_words_that_clients_look_for(
+    golden_model: LoadedModel, prompt: int, gen_length: int, named: str
+) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=f"^{named}: {CONTEXT_LENGTH} 512 tokens. However, prompt of {prompt} "
+    ):
+        settled(golden_model, [1] * prompt, gen_length=gen_length)
+
+
 def test_prompt_and_suffix_share_the_positions_of_the_model(golden_model: LoadedModel) -> None:
     request = pb.GenerateRequest(prompt=pb.Tokens(ids=[1] * 300), suffix=pb.Tokens(ids=[2] * 200))
     assert settle(request, DEFAULTS, golden_model).gen_length == 12
     request.options.gen_length = 13
-    with pytest.raises(InvalidRequestError, match=r"^gen_length: 13 beside prompt and suffix of 500 tokens"):
+    with pytest.raises(
+        InvalidRequestError, match=r"^gen_length: .* prompt and suffix of 500 tokens leave 12 .* have 13"
+    ):
         settle(request, DEFAULTS, golden_model)
     with pytest.raises(InvalidRequestError, match=r"^suffix: token id 320"):
         settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[320])), DEFAULTS, golden_model)

@@ -304,7 +304,9 @@ def test_logits_in_chunks_give_the_same_tokens(engine: Engine, submit: Any, monk
 def test_a_request_larger_than_the_cache_is_refused_by_the_name_of_its_field(golden_model: LoadedModel) -> None:
     engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=100))
     options = DecodingOptions(gen_length=50, block_length=50, steps=50, cfg_scale=1.0)
-    with pytest.raises(NeverFitsError, match=r"^gen_length: .* 56 positions twice.* holds 100"):
+    with pytest.raises(
+        NeverFitsError, match=r"^gen_length: .* length is 50 tokens. However, .* 56 positions twice.* holds 100"
+    ):
         engine.submit("too large", PROMPT, options, lambda _: None)
 
 
