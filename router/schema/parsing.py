@@ -72,13 +72,10 @@ def parse(kind: type[Body], body: bytes) -> Body:
 
 def _without_history(kind: type[Strict], given: Any) -> Any:
     """Drop what comes back with messages and is not read, before anything looks into it."""
-    if (
-        not isinstance(given, dict)
-        or "messages" not in kind.model_fields
-        or not isinstance(given.get("messages"), list)
-    ):
+    messages = given.get("messages") if isinstance(given, dict) and "messages" in kind.model_fields else None
+    if not isinstance(messages, list):
         return given
-    messages, dropped = drop_history_fields(given["messages"])
+    messages, dropped = drop_history_fields(messages)
     if dropped:
         log.debug("fields of messages are not used", fields=sorted(map(shorten, dropped)))
     return {**given, "messages": messages}
@@ -124,11 +121,8 @@ def _refusal(kind: type[Strict], problem: ErrorDetails, given: Any) -> RouterErr
         return _unknown(kind, param, location)
     sentence = SENTENCES[rule].format(**context) if rule in SENTENCES else _in_plain_words(problem["msg"])
     message = f"{param}{sentence}." if sentence.startswith(":") else f"{param} {sentence}."
-    return (
-        UnsupportedParameterError(message, param=param)
-        if rule == UNSUPPORTED
-        else InvalidValueError(message, param=param)
-    )
+    error = UnsupportedParameterError if rule == UNSUPPORTED else InvalidValueError
+    return error(message, param=param)
 
 
 def _as_written(location: tuple[int | str, ...], given: Any) -> tuple[int | str, ...]:
@@ -143,7 +137,7 @@ def _as_written(location: tuple[int | str, ...], given: Any) -> tuple[int | str,
 
 def _unknown(kind: type[Strict], param: str, location: tuple[int | str, ...]) -> RouterError:
     name = shorten(location[-1])
-    if name in CALLS:  # all that a message consists of; see `drop_history_fields`
+    if name in CALLS and location[0] == "messages":  # all that a message consists of; see `drop_history_fields`
         sentence = f"{param} is not supported by this server, and the message has no other content."
         return UnsupportedParameterError(sentence, param=param)
     outer = [key for key in location[:-1] if isinstance(key, str)]

@@ -178,7 +178,8 @@ def test_what_is_dropped_is_not_looked_into() -> None:
 
 def test_the_request_itself_has_no_history() -> None:
     for name in ("refusal", "annotations", "tool_calls", "reasoning_content", "id", "status"):
-        assert refusal(**{name: "x"}).param == name
+        error = refusal(**{name: "x"})
+        assert (error.param, error.message) == (name, f"{name} is not a known field.")
 
 
 @pytest.mark.parametrize("name", ["José", "ada.lovelace", "@ada", "名前", "a", "a" * 64, "o'neill", "a:b[1]{2}", "😀"])
