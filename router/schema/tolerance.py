@@ -43,12 +43,20 @@ def _without_history(message: Any, dropped: set[str]) -> Any:
         return message
     content = message.get("content")
     call = next((name for name in CALLS if message.get(name)), None)
-    if call and not content:  # nothing would be left of it, so it must not pass; which call it was does not matter
+    if call and _is_blank(
+        content
+    ):  # nothing would be left of it, so it must not pass; which call it was does not matter
         return {**_only(message, MESSAGE_FIELDS, dropped), "content": "", call: True}
     read = _only(message, MESSAGE_FIELDS, dropped)
     if isinstance(content, list) and len(content) <= MAX_ENTRIES:
         read["content"] = [_only(part, PART_FIELDS, dropped) for part in content]
     return read
+
+
+def _is_blank(content: Any) -> bool:
+    if not isinstance(content, list):
+        return not content
+    return all(isinstance(part, dict) and part.get("type") == "text" and not part.get("text") for part in content)
 
 
 def _only(given: Any, names: frozenset[str], dropped: set[str]) -> Any:

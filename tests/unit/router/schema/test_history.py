@@ -107,7 +107,10 @@ def test_no_field_of_openai_s_text_parts_is_refused() -> None:
     accepted(messages=[{"role": "user", "content": [{**{key: {} for key in others}, "type": "text", "text": "x"}]}])
 
 
-@pytest.mark.parametrize("content", [{"content": None}, {"content": ""}, {"content": []}, {}])
+@pytest.mark.parametrize(
+    "content",
+    [{"content": None}, {"content": ""}, {"content": []}, {"content": [{"type": "text", "text": ""}]}, {}],
+)
 @pytest.mark.parametrize("call", ["tool_calls", "function_call"])
 def test_a_message_that_is_nothing_but_a_call_is_refused_as_such(content: dict[str, Any], call: str) -> None:
     error = refusal(messages=[USER, {"role": "assistant", call: [CALL], **content}])
