@@ -21,6 +21,7 @@ from worker.decoding.confidence import Remasking
 from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
+from worker.published import called_in_file, published_defaults
 
 BUILT_IN = {
     "max_tokens": 128,
@@ -40,16 +41,13 @@ class InvalidRequestError(Exception):
 
 def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.DiffusionOptions:
     """What a request that leaves an option out gets: settings, else generation_config.json, else `BUILT_IN`."""
-    published = checkpoint.read_json("generation_config.json")
-    own = {
-        key: value for key, value in published.items() if key in GenerationSettings.model_fields and value is not None
-    }
-    chosen = merged_generation({**BUILT_IN, **own}, settings.model_dump(exclude_none=True))
+    published = published_defaults(checkpoint)
+    chosen = merged_generation({**BUILT_IN, **published}, settings.model_dump(exclude_none=True))
     try:
         defaults = GenerationSettings.model_validate(chosen)
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = f"{first['loc'][0]} is out of range" if first["loc"] else first["msg"]
+        wrong = f"{called_in_file(str(first['loc'][0]), checkpoint)} is out of range" if first["loc"] else first["msg"]
         raise CheckpointError(f"{checkpoint.source}: generation_config.json: {wrong}") from error
     options = pb.DiffusionOptions(
         gen_length=defaults.max_tokens,

@@ -1,21 +1,22 @@
-"""A checkpoint on disk: where it is, what its files say, its tensors. No code of a checkpoint is ever run."""
+"""A checkpoint on disk or on the hub: where it is, what its files say, its tensors. None of its code is ever run."""
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from textdiffusion.fingerprint import TOKENIZER_FILES
+from worker.models.hub import HubError, fetch, fetch_headers
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-WANTED = ("*.json", "*.jinja", "*.safetensors")
+SMALL_FILES = ("*.json", "*.jinja")
+_METADATA = "__metadata__"
 
 
 class CheckpointError(Exception):
@@ -23,11 +24,28 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor as a file's header describes it; `dtype` is spelled as safetensors spells it, such as ``BF16``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def bytes(self) -> int:
+        bits = re.search(r"\d+", self.dtype)  # none in BOOL
+        return torch.Size(self.shape).numel() * (int(bits[0]) if bits else 8) // 8
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder in Hugging Face layout; `source` is what the user called it: that folder, or a hub id."""
+    """A folder in Hugging Face layout; `source` is what the user called it: that folder, or a hub id.
+
+    `revision` is the commit of one on the hub, and empty for a folder.
+    """
 
     source: str
     folder: Path
+    revision: str = ""
     tokenizer_elsewhere: "Checkpoint | None" = None
 
     @property
@@ -47,23 +65,18 @@ class Checkpoint:
         return replace(self, tokenizer_elsewhere=elsewhere)
 
     @classmethod
-    def find(cls, source: str, wanted: Sequence[str] = WANTED) -> "Checkpoint":
-        """The folder named `source`, or else what the hub has under that name, fetched with a progress bar."""
+    def find(cls, source: str, wanted: Sequence[str] = SMALL_FILES) -> "Checkpoint":
+        """Return the folder named `source`, or else what the hub has under that name, without its weights yet."""
         folder = Path(source).expanduser()
         if folder.is_dir():
             return cls(str(folder.resolve()), folder.resolve())
         if source.count("/") != 1 or source.startswith((".", "/", "~")):
             raise CheckpointError(f"{source}: there is no such folder")
         try:
-            return cls(source, Path(snapshot_download(source, allow_patterns=list(wanted))))
-        except (RepositoryNotFoundError, HFValidationError) as error:
-            raise CheckpointError(f"{source}: neither a folder here nor a model on the hub") from error
-        except LocalEntryNotFoundError as error:
-            raise CheckpointError(
-                f"{source}: there is no such folder, and the hub cannot be reached to fetch a model of that name"
-            ) from error
-        except Exception as error:  # a download can break in as many ways as there are layers below it
-            raise CheckpointError(f"{source}: cannot be fetched from the hub: {error}") from error
+            snapshot = fetch(source, list(wanted))
+        except HubError as error:
+            raise CheckpointError(str(error)) from error
+        return cls(source, snapshot, snapshot.name)
 
     def read_json(self, name: str, *, required: bool = False) -> dict[str, Any]:
         """The object in a file of the folder; empty if there is no such file and it is not required."""
@@ -80,38 +93,85 @@ class Checkpoint:
             raise CheckpointError(f"{self.source}: {name} does not hold a JSON object")
         return content
 
+    def fetch_weights(self) -> None:
+        """Fetch from the hub the weights that are not here yet, with a progress bar."""
+        names = self._weight_names()
+        if not self.revision or self._missing(names) is None:
+            return
+        try:
+            fetch(self.source, names, self.revision)
+        except HubError as error:
+            raise CheckpointError(str(error)) from error
+        missing = self._missing(names)
+        if missing is not None:
+            raise CheckpointError(
+                f"{self.source}: {missing} is missing here, and the hub has no such file or cannot be reached"
+            )
+
     def weight_files(self) -> list[Path]:
-        """The safetensors files, be it one or the shards that the index names."""
-        shards = self.read_json(INDEX).get("weight_map")
-        if shards is None:
-            names = [SINGLE]
-        elif isinstance(shards, dict) and all(isinstance(name, str) for name in shards.values()):
-            names = sorted(set(shards.values()))
-        else:
-            raise CheckpointError(f"{self.source}: {INDEX} holds no weight_map")
-        for name in names:
-            if not (self.folder / name).is_file():
-                raise CheckpointError(f"{self.source}: {name} is missing")
+        """Return the safetensors files, be it one or the shards that the index names."""
+        names = self._weight_names()
+        missing = self._missing(names)
+        if missing is not None:
+            raise CheckpointError(f"{self.source}: {missing} is missing")
         return [self.folder / name for name in names]
 
-    def tensors(self, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
-        """Every tensor under its published name, one at a time, on `device`."""
-        for file in self.weight_files():
-            yield from self._tensors_of(file, device)
+    def stored_tensors(self) -> Mapping[str, StoredTensor]:
+        """Return what the headers of the weights say, from here or else from the hub.
 
-    def _tensors_of(self, file: Path, device: torch.device) -> Iterator[tuple[str, torch.Tensor]]:
+        Raises `HubError` where the hub has to be asked and does not answer.
+        """
+        names = self._weight_names()
+        if self.revision and self._missing(names) is not None:
+            headers = fetch_headers(self.source, self.revision, names)
+            return {name: tensor for header in headers for name, tensor in self._parsed(header)}
+        return {name: tensor for file in self.weight_files() for name, tensor in self._read_header(file)}
+
+    def tensors(self, device: torch.device, names: Collection[str]) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield the tensors of these published names, one at a time, on `device`."""
+        for file in self.weight_files():
+            yield from self._tensors_of(file, device, names)
+
+    def _tensors_of(
+        self, file: Path, device: torch.device, names: Collection[str]
+    ) -> Iterator[tuple[str, torch.Tensor]]:
         try:
             with safe_open(file, framework="pt", device=str(device)) as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a dict
-                    yield name, tensors.get_tensor(name)
-        except SafetensorError as error:
-            raise CheckpointError(f"{self.source}: {file.name} is truncated or damaged") from error
-        except OSError as error:
-            raise CheckpointError(f"{self.source}: {file.name} cannot be read: {error.strerror}") from error
+                    if name in names:
+                        yield name, tensors.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise self._unreadable(file, error) from error
 
-    def token_id(self, token: str) -> int | None:
-        """The id of an added token of the tokenizer, such as ``<|eot_id|>``."""
-        added = self.tokenizer.read_json("tokenizer.json").get("added_tokens")
-        entries = added if isinstance(added, list) else []
-        ids = [entry.get("id") for entry in entries if isinstance(entry, dict) and entry.get("content") == token]
-        return next((number for number in ids if isinstance(number, int)), None)
+    def _read_header(self, file: Path) -> Iterator[tuple[str, StoredTensor]]:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - not a dict
+                    tensor = tensors.get_slice(name)
+                    yield name, StoredTensor(tuple(tensor.get_shape()), tensor.get_dtype())
+        except (SafetensorError, OSError) as error:
+            raise self._unreadable(file, error) from error
+
+    def _parsed(self, header: Mapping[str, Any]) -> Iterator[tuple[str, StoredTensor]]:
+        for name, entry in header.items():
+            if name != _METADATA:
+                try:
+                    yield name, StoredTensor(tuple(map(int, entry["shape"])), str(entry["dtype"]))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise HubError(f"{self.source}: the header of {name} cannot be understood") from error
+
+    def _unreadable(self, file: Path, error: Exception) -> CheckpointError:
+        if isinstance(error, OSError):
+            return CheckpointError(f"{self.source}: {file.name} cannot be read: {error.strerror}")
+        return CheckpointError(f"{self.source}: {file.name} is truncated or damaged")
+
+    def _weight_names(self) -> list[str]:
+        shards = self.read_json(INDEX).get("weight_map")
+        if shards is None:
+            return [SINGLE]
+        if isinstance(shards, dict) and all(isinstance(name, str) for name in shards.values()):
+            return sorted(set(shards.values()))
+        raise CheckpointError(f"{self.source}: {INDEX} holds no weight_map")
+
+    def _missing(self, names: Collection[str]) -> str | None:
+        return next((name for name in names if not (self.folder / name).is_file()), None)

@@ -190,7 +190,7 @@ class Llada(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits `[rows, vocabulary]` of hidden states, in the model's dtype."""
-        weight = self._to_vocabulary or PlainWeight(self._output.weight)
+        weight = self._to_vocabulary or PlainWeight(self.output_weight)
         return weight.product(self.ln_f(hidden))
 
     def pack(self) -> None:
@@ -198,12 +198,13 @@ class Llada(nn.Module):
         for layer in self.modules():
             if isinstance(layer, LladaBlock):
                 layer.pack()
-        self._to_vocabulary = packed(self._output.weight)
+        self._to_vocabulary = packed(self.output_weight)
         self.ff_out = None
 
     @property
-    def _output(self) -> nn.Embedding | nn.Linear:
-        return self.wte if self.ff_out is None else self.ff_out
+    def output_weight(self) -> Tensor:
+        """The matrix `[vocabulary, d_model]` that makes logits of hidden states; the embedding's own where it is tied."""
+        return self.wte.weight if self.ff_out is None else self.ff_out.weight
 
 
 def _embedding(count: int, width: int) -> nn.Embedding:

@@ -6,6 +6,7 @@ products of one row do not depend on how many others there are (but where a floa
 product (an activation, a factor, a summand) is done while its numbers are still in registers.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -33,7 +34,7 @@ class PlainWeight:
     """A weight as it is; can be trained."""
 
     def __init__(self, *parts: Tensor) -> None:
-        self._weight = parts[0] if len(parts) == 1 else torch.cat(parts)
+        self._weight = _joined(parts)
 
     def product(self, rows: Tensor) -> Tensor:
         return functional.linear(rows, self._weight)
@@ -55,7 +56,7 @@ class ReorderedWeight:
     """
 
     def __init__(self, *parts: Tensor) -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(torch.cat(parts))  # noqa: SLF001
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(_joined(parts))  # noqa: SLF001
         self._linear = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
 
     def product(self, rows: Tensor) -> Tensor:
@@ -79,12 +80,12 @@ class ReorderedWeight:
         return result
 
     @staticmethod
-    def suits(weight: Tensor) -> bool:
-        if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    def suits(device: torch.device, dtype: torch.dtype) -> bool:
+        if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
-        if weight.dtype is torch.bfloat16:
+        if dtype is torch.bfloat16:
             return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
-        return weight.dtype is torch.float32
+        return dtype is torch.float32
 
 
 class Projection:
@@ -110,4 +111,10 @@ class Projection:
 
 def packed(*parts: Tensor) -> Weight:
     """The weights `[out, in]`, one below the other, in the layout that suits their device."""
-    return ReorderedWeight(*parts) if ReorderedWeight.suits(parts[0]) else PlainWeight(*parts)
+    suits = ReorderedWeight.suits(parts[0].device, parts[0].dtype)
+    return ReorderedWeight(*parts) if suits else PlainWeight(*parts)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return the parts one below the other; a copy, except of one alone."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
