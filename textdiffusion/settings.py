@@ -312,6 +312,13 @@ class EngineSettings(Section):
     kv_cache_positions: int | None = Field(
         None, ge=1, description="positions whose keys and values are held at once; default: as the memory allows"
     )
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="memory of its device that a worker may take, in units of 10^9 bytes; default: what is left, which "
+        "a launcher's workers on one device share",
+    )
+    trust_remote_code: bool = Field(False, description="accepted and of no effect: no code of a checkpoint is ever run")
     confidence_dtype: Literal["float32", "float64"] = Field(
         "float32", description="precision of the probabilities that decide what is committed"
     )

@@ -11,6 +11,8 @@ from typing import TypeVar
 import psutil
 import torch
 
+from textdiffusion.memory import GB, available_memory
+
 _Result = TypeVar("_Result")
 
 # Of glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD in bytes, M_ARENA_MAX.
@@ -38,9 +40,14 @@ def memory(device: torch.device) -> tuple[int, int]:
     return psutil.Process().memory_info().rss, psutil.virtual_memory().total
 
 
-def free_memory(device: torch.device) -> int:
-    """Bytes of the device that can still be had."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+def free_memory(device: torch.device, share_gb: float | None = None) -> int:
+    """Return the bytes of the device that can still be had, of this process's share of it if it has one."""
+    if device.type == "cuda":
+        free, taken = torch.cuda.mem_get_info(device)[0], torch.cuda.memory_reserved(device)
+    else:
+        own = psutil.Process().memory_info()
+        free, taken = available_memory(), own.rss - getattr(own, "shared", 0)  # which not every system counts
+    return free if share_gb is None else max(0, min(free, round(share_gb * GB) - taken))
 
 
 def use(device: torch.device) -> None:

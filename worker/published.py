@@ -83,7 +83,9 @@ def log_unhonoured(checkpoint: Checkpoint) -> None:
     """Say once which options of generation_config.json ask for something that is not done."""
     unhonoured = dict(_unhonoured(_given(checkpoint)))
     if unhonoured:
-        log.warning(f"{FILE} has options that this server does not know; they are not used", options=unhonoured)
+        log.warning(
+            "options of the checkpoint that this server does not know are not used", file=FILE, options=unhonoured
+        )
 
 
 def _given(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -3,34 +3,40 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import structlog
 import torch
 
 from textdiffusion import __version__
 from textdiffusion.fingerprint import tokenizer_fingerprint
+from textdiffusion.memory import in_gb
 from textdiffusion.settings import WorkerSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from worker.device import describe, free_memory, keep_freed_memory, use
+from worker.device import describe, keep_freed_memory, use
 from worker.engine.engine import Engine
-from worker.engine.kv_cache import affordable_positions
 from worker.engine.scheduler import Limits
+from worker.fit import check_fit, positions_to_hold
 from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
+from worker.models.loading import LoadedModel, load_model
 from worker.options import defaults_for
+from worker.published import log_unhonoured
 from worker.service import Serving
+
+log = structlog.get_logger(__name__)
 
 
 def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     """Takes as long as it takes, and runs a first forward pass. Raises `CheckpointError`."""
     if settings.cpu_threads:
         torch.set_num_threads(settings.cpu_threads)  # of every thread that computes from now on
-    device = choose_device(settings.device)
-    dtype = choose_dtype(settings.dtype, device)
+    if settings.trust_remote_code:
+        log.info("trust_remote_code changes nothing: no code of a checkpoint is ever run")
     checkpoint = Checkpoint.find(settings.model).with_tokenizer(settings.tokenizer)
     defaults = defaults_for(checkpoint, settings.generation)
-    model = load_model(checkpoint, device, dtype)
-    positions = settings.kv_cache_positions or affordable_positions(
-        model.network.config, dtype, requests=settings.max_concurrent_requests, free_bytes=free_memory(device)
-    )
+    log_unhonoured(checkpoint)
+    fit = check_fit(settings, checkpoint)
+    log.info("memory", needed=str(fit.need), left=in_gb(fit.free))
+    model = load_model(checkpoint, fit.device, fit.dtype)
+    positions = positions_to_hold(settings, model.network.config, fit)
     # What does not fit into the cache cannot be run, whatever the model could do.
     model = replace(model, max_sequence_length=min(model.max_sequence_length, positions))
     limits = Limits(

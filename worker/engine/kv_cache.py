@@ -56,10 +56,14 @@ class Slots:
         self._taken.remove(slot)
 
 
+def bytes_of_position(config: LladaConfig, dtype: torch.dtype) -> int:
+    return 2 * config.n_layers * config.n_kv_heads * config.head_dim * dtype.itemsize
+
+
 def affordable_positions(config: LladaConfig, dtype: torch.dtype, *, requests: int, free_bytes: int) -> int:
     """Positions for `requests` of the model's full length or, where memory is short, for half of what is free."""
-    bytes_of_position = 2 * config.n_layers * config.n_kv_heads * config.head_dim * dtype.itemsize
-    return max(1, min(requests * config.max_sequence_length, free_bytes // 2 // bytes_of_position))
+    affordable = free_bytes // 2 // bytes_of_position(config, dtype)
+    return max(1, min(requests * config.max_sequence_length, affordable))
 
 
 class KeysAndValues:

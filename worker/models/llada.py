@@ -203,7 +203,7 @@ class Llada(nn.Module):
 
     @property
     def output_weight(self) -> Tensor:
-        """The matrix `[vocabulary, d_model]` that makes logits of hidden states; the embedding's own where it is tied."""
+        """Return the matrix `[vocabulary, d_model]` that makes logits; it is the embedding's own where it is tied."""
         return self.wte.weight if self.ff_out is None else self.ff_out.weight
 
 

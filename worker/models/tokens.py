@@ -74,8 +74,7 @@ def log_end_tokens(ids: tuple[int, ...], vocabulary: Vocabulary) -> None:
         log.info("end tokens", ids=list(ids), tokens=[vocabulary.spell(token) for token in ids])
     else:
         log.warning(
-            "no end token is known, so every reply fills its whole canvas; name one as eos_token_id in "
-            f"{GENERATION_CONFIG}"
+            "no end token is known, so every reply fills its canvas", remedy=f"eos_token_id in {GENERATION_CONFIG}"
         )
 
 
