@@ -4,15 +4,18 @@ import asyncio
 from collections.abc import Sequence
 
 from launcher.console import Console
-from launcher.devices import find_devices
+from launcher.devices import CPU, find_devices
+from launcher.fit import check_fit
 from launcher.hangup import on_hangup
 from launcher.launcher import EXIT_STOPPED, Launcher, watch_of
+from launcher.plan import WorkerSpec, worker_specs
 from launcher.ports import Doors
 from launcher.report import report
 from launcher.runtime import runtime_folder
 from launcher.settings import command_line
 from launcher.stack import Machine
 from textdiffusion.configuration import ConfigurationError, exit_with
+from textdiffusion.memory import available_memory
 from textdiffusion.signals import StopSignals
 from textdiffusion.tasks import either
 
@@ -29,19 +32,32 @@ async def _main(argv: Sequence[str]) -> int:
     on_hangup(to_be_read.set, signals.asked.set)
     line = command_line(argv)
     watch = watch_of(line)
-    root = line.settings()
+    root = line.usable_settings()
     try:
         doors = Doors.of(root.router)
         with runtime_folder() as runtime:
-            devices: list[str] = []
+            devices: dict[str, int | None] = {}
 
             async def find() -> None:
-                devices.extend(await find_devices())
+                devices.update(await find_devices())
 
             await either(find(), signals.asked.wait())
             if not devices:
                 return EXIT_STOPPED
-            machine = Machine(runtime, devices, Console(root.logging.log_format))
+            memory = {CPU: available_memory(), **{name: free for name, free in devices.items() if free is not None}}
+            if line.check:
+                return await _check(worker_specs(root, list(devices), memory), signals.asked)
+            machine = Machine(runtime, list(devices), memory, Console(root.logging.log_format))
             return await Launcher(line, root, watch, doors, machine).run(signals, to_be_read)
     except ConfigurationError as error:
         exit_with(error.problems, root.logging.log_format)
+
+
+async def _check(specs: Sequence[WorkerSpec], asked: asyncio.Event) -> int:
+    codes = []
+
+    async def check() -> None:
+        codes.append(await check_fit(specs))
+
+    await either(check(), asked.wait())
+    return codes[0] if codes else EXIT_STOPPED

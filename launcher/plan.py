@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from launcher.devices import CPU, cores, only, share_of_cores
+from launcher.devices import CPU, FIRST_GPU, cores, only, share_of_cores, shares_of_memory, size_of_weights
 from launcher.ports import Door, Doors
 from launcher.runtime import STATUS_SOCKET
 from launcher.settings import LaunchedModel, LauncherRoot
 from launcher.watch import contents
 from textdiffusion.configuration import arguments_for, environment_for, without_secrets
+from textdiffusion.memory import GB
 from textdiffusion.settings import EngineSettings, GenerationSettings, LoggingSettings, TracingSettings, WorkerSettings
 from textdiffusion.status import CONTROL, PROBE_SOCKETS, SOCKETS, STATUS
 
@@ -47,6 +49,7 @@ class WorkerSpec:
     variables: Mapping[str, str]
     logging: LoggingSettings
     tracing: TracingSettings
+    memory_gb: float | None = None  # its share of the device's memory, where others have theirs and none is configured
 
     @property
     def model(self) -> str:
@@ -70,20 +73,29 @@ class WorkerSpec:
 
     @property
     def fixed(self) -> Any:
-        """What only a new process can change. The grace period is left out: it is not worth one."""
-        settings = self.settings.model_copy(update={"generation": GenerationSettings(), "grace_seconds": 1.0})
+        """What only a new process can change. The grace period and the share of memory are left out: not worth one."""
+        settings = self.settings.model_copy(
+            update={"generation": GenerationSettings(), "grace_seconds": 1.0, "trust_remote_code": False}
+        )
         return settings, self.variables, self.logging.log_format, self.tracing
 
 
-def worker_specs(root: LauncherRoot, found: Sequence[str]) -> list[WorkerSpec]:
-    """One worker for each device of each model; `found` are those that "auto" stands for."""
+def worker_specs(
+    root: LauncherRoot, found: Sequence[str], memory: Mapping[str, int] = MappingProxyType({})
+) -> list[WorkerSpec]:
+    """One worker for each device of each model; `found` are those that "auto" stands for.
+
+    `memory` says how many bytes devices have, which the workers on one share.
+    """
     placements = [(model, device) for model in root.models for device in _devices(model, found)]
     threads = share_of_cores(sum(device == CPU for _, device in placements), cores())
+    shares = _memory_shares(placements, memory)
     seen: Counter[tuple[str, str]] = Counter()
     specs = []
-    for model, device in placements:
+    for (model, device), share in zip(placements, shares, strict=True):
         settings, variables = _settings(root, model, device, threads)
-        specs.append(WorkerSpec(seen[str(model.id), device], device, settings, variables, root.logging, root.tracing))
+        number = seen[str(model.id), device]
+        specs.append(WorkerSpec(number, device, settings, variables, root.logging, root.tracing, share))
         seen[str(model.id), device] += 1
     return specs
 
@@ -91,7 +103,7 @@ def worker_specs(root: LauncherRoot, found: Sequence[str]) -> list[WorkerSpec]:
 def worker_plan(spec: WorkerSpec, name: str, runtime: Path) -> Plan:
     """The process of a worker, with its socket in the folder `runtime`."""
     address = f"unix:{runtime / f'{name}.sock'}"
-    settings = spec.settings.model_copy(update={"listen": address})
+    settings = spec.settings.model_copy(update={"listen": address, "memory_gb": spec.memory_gb})
     return Plan(
         name=name,
         role="worker",
@@ -147,6 +159,23 @@ def child_environment() -> dict[str, str]:
 def _devices(model: LaunchedModel, found: Sequence[str]) -> Iterator[str]:
     for device in model.devices if model.path else ():
         yield from found if device == AUTO else (device,)
+
+
+def _memory_shares(
+    placements: Sequence[tuple[LaunchedModel, str]], memory: Mapping[str, int]
+) -> Sequence[float | None]:
+    """Return what each worker may take of its device, in gigabytes; none for one that has a device to itself."""
+    places = [FIRST_GPU if device == "cuda" else device for _, device in placements]
+    shares = [model.memory_gb for model, _ in placements]
+    for device, there_is in memory.items():
+        here = [index for index, place in enumerate(places) if place == device]
+        open_ones = [index for index in here if shares[index] is None]
+        left = there_is - sum(round((shares[index] or 0) * GB) for index in here)
+        if len(here) > 1 and left > 0:
+            sizes = [size_of_weights(str(placements[index][0].path)) for index in open_ones]
+            for index, share in zip(open_ones, shares_of_memory(sizes, left), strict=True):
+                shares[index] = share / GB
+    return shares
 
 
 def _settings(

@@ -7,7 +7,7 @@ another one, which takes over the port.
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,7 @@ class Machine:
 
     runtime: Path  # the folder of its sockets
     devices: Sequence[str]  # that "auto" stands for
+    memory: Mapping[str, int]  # bytes of each device, as far as known, that were left before anything was started
     console: Console
 
 
@@ -70,7 +71,7 @@ class Stack:
 
     async def start(self) -> None:
         """Returns once all of it serves. Raises `StartError`."""
-        await together(*(self._start_worker(spec) for spec in worker_specs(self._wanted_root, self._machine.devices)))
+        await together(*(self._start_worker(spec) for spec in self._specs(self._wanted_root)))
         await self._take_over()
 
     async def apply(self, root: LauncherRoot, doors: Doors) -> bool:
@@ -81,7 +82,7 @@ class Stack:
         """
         self._wanted_root, self._wanted_doors = root, doors
         try:
-            return await self._become(worker_specs(root, self._machine.devices))
+            return await self._become(self._specs(root))
         finally:
             self._notice_loss()  # of what was given up while something else was about to take its place
 
@@ -268,6 +269,9 @@ class Stack:
         """Those that may serve together: of each model, the ones with the weights of the last to be started."""
         weights = {worker.spec.model: worker.spec.weights for worker in self._usable}
         return [worker for worker in self._usable if worker.spec.weights == weights[worker.spec.model]]
+
+    def _specs(self, root: LauncherRoot) -> list[WorkerSpec]:
+        return worker_specs(root, self._machine.devices, self._machine.memory)
 
     @property
     def _usable(self) -> list[Worker]:

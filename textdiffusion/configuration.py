@@ -118,6 +118,16 @@ class CommandLine(Generic[Root]):
 
     def settings(self) -> Root:
         """The settings of a process that starts: exits with 1 if they cannot be used, with 0 if only asked for them."""
+        settings = self.usable_settings()
+        if self.check:
+            raise SystemExit(0)
+        return settings
+
+    def usable_settings(self) -> Root:
+        """Return the settings, and with `--check` say that they can be used: the process itself may check more.
+
+        Exits with 1 if they cannot be used, and with 0 if only asked to print them.
+        """
         try:
             settings = self.read()
         except ConfigurationError as error:
@@ -126,8 +136,7 @@ class CommandLine(Generic[Root]):
             print(settings.model_dump_json(indent=2))  # noqa: T201 - what was asked for
             raise SystemExit(0)
         if self.check:
-            print(f"{self.path or 'the settings'}: can be used")  # noqa: T201 - what was asked for
-            raise SystemExit(0)
+            print(f"{self.path or 'the settings'}: can be used", flush=True)  # noqa: T201 - what was asked for
         return settings
 
 

@@ -9,10 +9,12 @@ import sys
 
 import structlog
 
-from textdiffusion.configuration import EXIT_BAD_CONFIGURATION, exit_with, main_settings
+from textdiffusion.configuration import EXIT_BAD_CONFIGURATION, CommandLine, exit_with
 from textdiffusion.logs import configure_logging
 from textdiffusion.tracing import configure_tracing
-from worker.models.checkpoint import CheckpointError
+from worker.fit import check_fit
+from worker.models.checkpoint import Checkpoint, CheckpointError
+from worker.options import defaults_for
 from worker.server import AddressInUseError, serve
 from worker.settings import WorkerRoot
 
@@ -20,8 +22,12 @@ log = structlog.get_logger(__name__)
 
 
 def main() -> None:
-    settings = main_settings(WorkerRoot, sys.argv[1:])
+    line = CommandLine.parsed(WorkerRoot, sys.argv[1:])
+    settings = line.usable_settings()
     configure_logging(settings.logging, "worker")
+    if line.check:
+        _check(settings)
+        return
     tracing = configure_tracing(settings.tracing, "worker", settings.logging.log_format)
     try:
         asyncio.run(serve(settings.worker, tracing))
@@ -32,6 +38,17 @@ def main() -> None:
         raise SystemExit(EXIT_BAD_CONFIGURATION) from None
     finally:
         tracing.close()
+
+
+def _check(settings: WorkerRoot) -> None:
+    """Say whether the model can be loaded and fits, as far as its small files and the headers of its weights show."""
+    try:
+        checkpoint = Checkpoint.find(settings.worker.model)
+        defaults_for(checkpoint, settings.worker.generation)
+        fit = check_fit(settings.worker, checkpoint)
+    except CheckpointError as error:
+        exit_with([str(error)], settings.logging.log_format)
+    print(f"fits: it {fit}")  # noqa: T201 - what was asked for
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`python -m worker.devices`: what this process could run a model on, one a line: ``cuda:0``, ``cuda:1``, … or ``cpu``.
 
-Needs no configuration and always exits with 0. A GPU that is there and cannot be used is told on standard error.
+With `--memory` a GPU's free bytes follow its name. Needs no configuration and always exits with 0. A GPU that is there
+and cannot be used is told on standard error.
 """
 
 import sys
@@ -25,7 +26,17 @@ def main() -> None:
     devices, why = usable_devices()
     if why:
         print(f"no GPU can be used: {why}", file=sys.stderr)  # noqa: T201 - there is no log yet
-    print("\n".join(devices))  # noqa: T201 - what was asked for
+    with_memory = "--memory" in sys.argv[1:]
+    print("\n".join(_with_memory(device) if with_memory else device for device in devices))  # noqa: T201 - asked for
+
+
+def _with_memory(device: str) -> str:
+    if device == "cpu":
+        return device
+    try:
+        return f"{device} {torch.cuda.mem_get_info(device)[0]}"
+    except RuntimeError:  # it is there and does not answer
+        return device
 
 
 def _sentence(problem: BaseException | Warning | str) -> str:

@@ -141,7 +141,8 @@ def step_bytes(config: LladaConfig, rows: int, canvas: int, device: torch.device
     turned = width + kv_width  # queries and keys, which are rotated as complex numbers of float32
     attention = size * (width + 2 * kv_width) + 12 * turned + size * (2 * width + turned)
     expansion = 4 * size * (config.mlp_hidden_size + width)
-    scores = min(config.n_heads * canvas * canvas, MOST_SCORES) * BYTES_OF_SCORE if device.type == "cpu" else 0
+    by_products = device.type == "cpu" and dtype is torch.bfloat16
+    scores = min(config.n_heads * canvas * canvas, MOST_SCORES) * BYTES_OF_SCORE if by_products else 0
     at_once = max(rounded_down(LOGITS_AT_ONCE[device.type] // config.embedding_size), 1)
     logits = min(rows, at_once) * config.embedding_size * BYTES_OF_LOGIT
     live = rows * max(attention, expansion) + scores + logits

@@ -42,7 +42,7 @@ def mask_token_id(checkpoint: Checkpoint, config: Mapping[str, Any], vocabulary:
     mask = config.get("mask_token_id")
     if mask is None:
         mask = vocabulary.ids.get(MASK_TOKEN)
-    if not _is_token_id(mask, vocab_size):
+    if mask is None or not _is_token_id(mask, vocab_size):
         raise CheckpointError(f"{checkpoint.source}: config.json: mask_token_id is {mask!r}, not a token id")
     return int(mask)
 

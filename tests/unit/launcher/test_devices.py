@@ -3,26 +3,31 @@ from pathlib import Path
 
 import pytest
 
-from launcher.devices import cores, find_devices, only, share_of_cores
+from launcher.devices import cores, find_devices, only, share_of_cores, shares_of_memory
 
 
 async def test_where_no_driver_has_left_its_mark_there_is_the_cpu_and_nobody_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    assert await find_devices(tmp_path) == ("cpu",)
+    (device,) = (await find_devices(tmp_path)).items()
+    assert device[0] == "cpu"
+    assert device[1]
 
 
-@pytest.mark.parametrize(("says", "devices"), [("cuda:0\ncuda:1\n", ("cuda:0", "cuda:1")), ("", ("cpu",))])
+@pytest.mark.parametrize(
+    ("says", "devices"), [("cuda:0 900\ncuda:1\n", {"cuda:0": 900, "cuda:1": None}), ("", None), ("cpu\n", None)]
+)
 async def test_where_there_is_a_driver_the_worker_says_what_it_can_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, devices: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, devices: dict[str, int | None] | None
 ) -> None:
     (tmp_path / "nvidiactl").touch()
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\ncase \"$*\" in *' -m worker.devices') printf '{says}';; esac\n")
+    python.write_text(f"#!/bin/sh\ncase \"$*\" in *' -m worker.devices --memory') printf '{says}';; esac\n")
     python.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(python))
-    assert await find_devices(tmp_path) == devices
+    found = await find_devices(tmp_path)
+    assert found == devices or (devices is None and set(found) == {"cpu"})
 
 
 def test_what_is_not_decided_yet_is_as_it_is() -> None:
@@ -61,3 +66,15 @@ def test_several_workers_share_the_cores(workers: int, there_are: int, share: in
 
 def test_there_is_at_least_one_core() -> None:
     assert cores() >= 1
+
+
+def test_memory_is_shared_by_the_sizes_of_the_models_and_none_is_left_without() -> None:
+    large, small = shares_of_memory([16_000_000_000, 10_000_000], 24_000_000_000)
+    assert large > 20_000_000_000
+    assert small > 2_000_000_000
+    assert large + small <= 24_000_000_000
+
+
+def test_a_model_that_is_still_on_the_hub_counts_as_much_as_the_others() -> None:
+    assert shares_of_memory([None, 10**9, None], 9 * 10**9) == [3 * 10**9] * 3
+    assert shares_of_memory([None, None], 10) == [5, 5]

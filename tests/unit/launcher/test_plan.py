@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from launcher.plan import Plan, child_environment, router_plan, worker_plan, wor
 from launcher.ports import Doors
 from launcher.settings import LaunchedModel, LaunchedRouter, LauncherRoot
 from textdiffusion.keys import digest_of, parse_keys
+from textdiffusion.memory import GB
 from textdiffusion.settings import GenerationSettings, LauncherSettings, LoggingSettings, TracingSettings
 
 ROOT = LauncherRoot(
@@ -83,6 +85,29 @@ def test_workers_on_the_cpu_share_its_cores_and_one_alone_takes_all(monkeypatch:
 
     assert threads("cpu") == [None]
     assert threads("cpu", "auto", "cuda:0") == [4, 4, None]
+
+
+def test_workers_on_one_device_share_its_memory_and_one_alone_takes_what_is_left() -> None:
+    def shares(*devices: str) -> list[float | None]:
+        root = LauncherRoot(models=(LaunchedModel(id="a", path="lab/a", devices=devices),))
+        return [spec.memory_gb for spec in worker_specs(root, ["cpu"], {"cpu": 8 * GB, "cuda:0": 80 * GB})]
+
+    assert shares("cpu") == [None]
+    assert shares("cpu", "auto", "cuda:0") == [4, 4, None]
+    assert shares("cuda", "cuda:0") == [40, 40]
+
+
+def test_what_a_model_may_take_by_the_settings_is_not_shared_out_again() -> None:
+    first = LaunchedModel(id="a", path="lab/a", devices=("cpu",), memory_gb=6)
+    second = LaunchedModel(id="b", path="lab/b", devices=("cpu", "cpu"))
+    specs = worker_specs(LauncherRoot(models=(first, second)), ["cpu"], {"cpu": 8 * GB})
+    assert [spec.memory_gb for spec in specs] == [6, 1, 1]
+    assert "--memory-gb=6.0" in worker_plan(specs[0], "worker-0", RUNTIME).command
+
+
+def test_another_share_of_the_memory_is_not_worth_a_new_process() -> None:
+    one, other = (worker_specs(ROOT, ["cpu"], {"cpu": size})[2] for size in (GB, 2 * GB))
+    assert one.fixed == replace(other, memory_gb=7.0).fixed
 
 
 def test_what_is_not_set_is_left_to_the_worker() -> None:

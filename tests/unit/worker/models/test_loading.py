@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from structlog.testing import capture_logs
 
 from testing.folders import GOLDEN
 from worker.models.checkpoint import Checkpoint, CheckpointError
@@ -101,6 +102,40 @@ def test_a_tensor_that_does_not_belong_is_named(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     save_file(tensors | {"extra.bias": torch.zeros(1)}, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"extra\.bias is not part of this architecture"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["rotary_emb.inv_freq", "model.transformer.blocks.0.rotary_emb.inv_freq"])
+def test_a_rotary_buffer_is_skipped_with_a_line_for_whoever_debugs(folder: Path, name: str) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {name: torch.ones(8)}, folder / "model.safetensors")
+    with capture_logs() as logs:
+        assert load(folder)
+    assert [line["tensors"] for line in logs if line["log_level"] == "debug"] == [[name]]
+
+
+@pytest.mark.parametrize("name", ["model.transformer.ff_out.weight", "lm_head.weight"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_output_matrix_that_is_saved_again_is_skipped_if_it_is_equal_and_refused_if_not(
+    folder: Path, name: str, *, tied: bool
+) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    edit_config(folder, weight_tying=tied)
+    head = tensors.pop("model.transformer.ff_out.weight")
+    kept = {} if tied else {"model.transformer.ff_out.weight": head}
+    own = tensors["model.transformer.wte.weight"] if tied else head
+    save_file(tensors | kept | {name: own.clone()}, folder / "model.safetensors")
+    assert load(folder)
+    if tied or name == "lm_head.weight":
+        save_file(tensors | kept | {name: own + 1}, folder / "model.safetensors")
+        with pytest.raises(CheckpointError, match=rf"{name} is not equal to model\.transformer"):
+            load(folder)
+
+
+def test_a_head_of_another_shape_is_refused_by_name(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {"lm_head.weight": torch.zeros(2, 2)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"lm_head\.weight is not part of this architecture"):
         load(folder)
 
 
