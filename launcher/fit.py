@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 
 from launcher.explain import explain_exit
+from launcher.parent_death import killed_with_this_process
 from launcher.plan import WorkerSpec, worker_plan
 from textdiffusion.configuration import EXIT_BAD_CONFIGURATION
 
@@ -22,8 +23,9 @@ async def check_fit(specs: Sequence[WorkerSpec]) -> int:
 async def _check(spec: WorkerSpec) -> bool:
     """Let a worker check its settings, and print its last line, which says what it has found."""
     plan = worker_plan(spec, "worker", Path("/"))
+    command = killed_with_this_process(*plan.command, "--check")
     process = await asyncio.create_subprocess_exec(
-        *plan.command, "--check", stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=dict(plan.environment)
+        *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=dict(plan.environment)
     )
     try:
         output, _ = await process.communicate()
