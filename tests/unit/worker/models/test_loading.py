@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from testing.folders import GOLDEN
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
+from worker.models.tokens import Vocabulary
 
 CPU = torch.device("cpu")
 
@@ -202,8 +203,9 @@ def test_tokens_are_looked_up_in_the_tokenizer_that_is_named(tokenizer_folder: P
     added = json.loads((tokenizer_folder / "tokenizer.json").read_text())["added_tokens"]
     ids = {token["content"]: token["id"] for token in added}
     checkpoint = Checkpoint.find(str(tmp_path))
-    assert checkpoint.token_id("<|eot_id|>") is None
-    assert checkpoint.with_tokenizer(str(tokenizer_folder)).token_id("<|eot_id|>") == ids["<|eot_id|>"]
+    assert "<|eot_id|>" not in Vocabulary.read(checkpoint).ids
+    elsewhere = checkpoint.with_tokenizer(str(tokenizer_folder))
+    assert Vocabulary.read(elsewhere).ids["<|eot_id|>"] == ids["<|eot_id|>"]
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
