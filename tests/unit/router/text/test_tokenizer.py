@@ -64,7 +64,7 @@ async def test_a_special_token_in_the_name_of_a_speaker_stays_text(
     assert raw_tokenizer.decode(ids, skip_special_tokens=False) == f"ada{special}: hi"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(pieces=st.lists(st.sampled_from([*SPECIAL, "<|", "|>", "eot_id", " ", "\n", "the", "ö"]), max_size=8))
 async def test_the_text_between_is_encoded_as_if_special_tokens_did_not_exist(
     tokenizer: ChatTokenizer, reference: Any, pieces: list[str]
