@@ -12,6 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ANSWER = "I am TDI Demo, a small masked-diffusion language model."
 LONGEST = 1024
+HOUR = 3_600_000  # in milliseconds
 COVERED = """(canvas) => {
     const isCovered = (tile) => {
         const { left, right, top, bottom } = tile.getBoundingClientRect();
@@ -55,7 +56,7 @@ async def test_an_answer_is_played_paused_and_played_again(open_page: Open, url:
     page = await open_page("about:blank", reduced_motion="no-preference")
     await page.clock.install(time=0)
     await page.goto(url.removesuffix("/v1"))
-    await page.clock.pause_at(1000)
+    await page.clock.pause_at(HOUR)  # which is later than the page could have taken to load
     await answer_with(page, *(chunk(canvas=canvas(step, ["a"] * 4, step - 1)) for step in range(1, 5)))
     card = await ask(page, "Hello")
     slider = card.get_by_role("slider")
