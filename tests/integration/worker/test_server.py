@@ -315,7 +315,10 @@ def test_a_model_that_is_not_there_is_one_clear_message() -> None:
 
 def test_a_cache_without_room_is_one_clear_message() -> None:
     errors = fails_with(f"--model={GOLDEN}", "--listen=127.0.0.1:0", "--kv-cache-positions=1000000000000")
-    assert "no room for a forward pass beside the keys and values of 1000000000000 positions" in errors
+    assert "does not fit: it needs " in errors
+    assert "keys and values of 1000000000000 positions" in errors
+    assert "What helps: " in errors
+    assert "a kv_cache_positions below 1000000000000" in errors
 
 
 def test_a_model_that_is_truncated_is_one_clear_message(tmp_path: Path) -> None:
