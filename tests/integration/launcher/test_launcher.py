@@ -529,3 +529,31 @@ def test_other_machines_are_not_served_without_keys_and_nothing_starts(launch: L
     assert stack.exit_code() == 1
     assert len(stack.lines) == 1
     assert stack.lines[0].startswith("error: router: other machines reach 0.0.0.0")
+
+
+def test_to_check_is_to_ask_a_worker_of_each_model_and_device_and_to_start_nothing_else(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--devices=cpu,cuda:1,cpu", "--check", CUDA_VISIBLE_DEVICES="0,1")
+    assert stack.exit_code() == 0
+    assert stack.lines[0] == "the settings: can be used"
+    found = [line.partition(": fits: ") for line in stack.lines[1:]]
+    assert [place for place, _, _ in found] == ["tiny on cpu", "tiny on cuda:1", "tiny on cpu"]
+    assert ["--memory-gb=" in arguments for _, _, arguments in found] == [True, False, True]
+    assert "starting" not in stack.text
+
+
+def test_to_check_what_does_not_fit_says_why_and_exits_with_1(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--check", FAKE_WORKER="refuses")
+    assert stack.exit_code() == 1
+    assert stack.lines[-1] == "tiny on cpu: error: model.safetensors is truncated"
+
+
+def test_a_worker_that_dies_while_it_checks_is_explained(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--check", FAKE_WORKER="is-killed")
+    assert stack.exit_code() == 1
+    assert "tiny on cpu: the worker was ended by signal 9" in stack.lines[-1]
+
+
+def test_a_flag_that_other_servers_ask_for_is_accepted_and_handed_on(launch: Launch) -> None:
+    stack = launch("--model=./tiny", "--trust-remote-code", "--check")
+    assert stack.exit_code() == 0
+    assert "--trust-remote-code=True" in stack.text

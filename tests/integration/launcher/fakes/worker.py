@@ -62,4 +62,7 @@ if behaviour == "refuses":
     sys.exit("error: model.safetensors is truncated")
 if behaviour == "is-killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if "--check" in sys.argv:
+    sys.stdout.write(f"the settings: can be used\nfits: {' '.join(sys.argv[1:])}\n")
+    sys.exit()
 asyncio.run(serve())
