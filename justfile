@@ -60,9 +60,21 @@ lint: _tools
     uv run --no-sync mypy
     uv run --no-sync lint-imports
 
-# The tests: just test tests/unit/launcher -k signal
+# The tests, several at a time: just test tests/unit/launcher -k signal
 test *ARGS: _tools
-    @exec uv run --no-sync python -m pytest "$@"
+    @exec uv run --no-sync python -m pytest -n auto --dist loadgroup --no-loadscope-reorder "$@"
+
+# Those that start no process and never sleep.
+test-unit *ARGS:
+    @exec "{{just_executable()}}" test tests/unit "$@"
+
+# Those of one process on real sockets, with stand-ins for the others.
+test-integration *ARGS:
+    @exec "{{just_executable()}}" test tests/integration "$@"
+
+# Those of several real processes.
+test-stack *ARGS:
+    @exec "{{just_executable()}}" test tests/stack "$@"
 
 # What happens when something dies, all of it: with the tests that `just test` leaves out because they take minutes.
 test-failures *ARGS: _tools

@@ -7,6 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from router.text.tokenizer import ChatTokenizer, load_tokenizer
+from testing.distribution import available_cores, processes_for, spread
 from testing.stack import Stats, running_stack, stats_of_worker
 from testing.tokenizer import write_tokenizer
 
@@ -16,6 +17,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests compute beside the processes that they start and the browser that they drive. Threads of OpenMP that spin while
 # they wait for one another would take the cores from all of these, and from themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return processes_for(config.args, available_cores())
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    spread(items)
 
 
 @pytest.fixture(scope="session")

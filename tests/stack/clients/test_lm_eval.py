@@ -19,7 +19,7 @@ SECONDS = 600  # the first run installs it
 (README_COMMAND,) = [snippet.replace("\\\n", "") for snippet in snippets("sh") if "lm-eval" in snippet]
 UVX, *PROGRAM = shlex.split(README_COMMAND)[:5]
 PROGRAM_WITH_TOKENIZER = (UVX, "--with", "transformers", *PROGRAM)
-TASKS = ROOT / "tests" / "clients" / "lm_eval"
+TASKS = Path(__file__).parent / "lm_eval"
 TOKENIZER = f"tokenizer={ROOT / 'models' / 'demo'}"
 
 CHOICE_TASK = """
