@@ -60,9 +60,12 @@ lint: _tools
     uv run --no-sync mypy
     uv run --no-sync lint-imports
 
+# Several tests at a time; how many and which is for testing/distribution.py to say.
+parallel := "-n auto --dist loadgroup --no-loadscope-reorder --max-worker-restart 0"
+
 # The tests, several at a time: just test tests/unit/launcher -k signal
 test *ARGS: _tools
-    @exec uv run --no-sync python -m pytest -n auto --dist loadgroup --no-loadscope-reorder "$@"
+    @exec uv run --no-sync python -m pytest {{parallel}} "$@"
 
 # Those that start no process and never sleep.
 test-unit *ARGS:
@@ -75,6 +78,14 @@ test-integration *ARGS:
 # Those of several real processes.
 test-stack *ARGS:
     @exec "{{just_executable()}}" test tests/stack "$@"
+
+# All tests, and those that fail once more, alone; what passes then is named as flaky.
+test-retry: _tools
+    @exec uv run --no-sync python -m testing.retry {{parallel}}
+
+# These tests 20 times beside a busy core, or until one fails: just test-repeat tests/unit/launcher -k signal
+test-repeat *TESTS: _tools
+    @exec uv run --no-sync python -m testing.repeat "$@"
 
 # What happens when something dies, all of it: with the tests that `just test` leaves out because they take minutes.
 test-failures *ARGS: _tools
