@@ -61,7 +61,7 @@ lint: _tools
     uv run --no-sync lint-imports
 
 # Several tests at a time; how many and which is for testing/distribution.py to say.
-parallel := "-n auto --dist loadgroup --no-loadscope-reorder --max-worker-restart 0"
+parallel := "-n auto --dist loadscope --no-loadscope-reorder --max-worker-restart 0"
 
 # The tests, several at a time: just test tests/unit/launcher -k signal
 test *ARGS: _tools

@@ -39,13 +39,12 @@ class Recorder:
         self.results = Results()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test = _plain(report.nodeid)
         if report.when not in PHASES:  # so pytest-xdist reports the test under which one of its processes died
             self.results.crashed = True
-        elif report.failed and test not in self.results.failed:
-            self.results.failed.append(test)
+        elif report.failed and report.nodeid not in self.results.failed:
+            self.results.failed.append(report.nodeid)
         elif report.passed and report.when == "call":
-            self.results.passed.append(test)
+            self.results.passed.append(report.nodeid)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,11 +73,6 @@ def _run_here(arguments: list[str]) -> Results:
     recorder = Recorder()
     recorder.results.exit_code = int(pytest.main(arguments, plugins=[recorder]))
     return recorder.results
-
-
-def _plain(test: str) -> str:
-    """Return the id without the group that pytest-xdist adds to it."""
-    return test[: test.rindex("@")] if test.rfind("@") > test.rfind("]") else test
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
 from router.text.tokenizer import ChatTokenizer, load_tokenizer
-from testing.distribution import available_cores, processes_for, spread
+from testing.distribution import Scheduler, available_cores, processes_for, slowest_first
 from testing.stack import Stats, running_stack, stats_of_worker
 from testing.tokenizer import write_tokenizer
 
@@ -19,13 +20,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return processes_for(config.args, available_cores())
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    spread(items)
+    slowest_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_second_time_lucky():
 FAILING = "def test_unlucky(): assert False\n"
 PASSING = "def test_lucky(): pass\n"
 CRASHING = "import os, pathlib\ndef test_crash():\n pathlib.Path('runs').open('a').write('x')\n os._exit(7)\n"
-PARALLEL = ("-n2", "--dist=loadgroup", "--max-worker-restart=0")
+PARALLEL = ("-n2", "--max-worker-restart=0")
 
 
 @pytest.fixture(params=[(), PARALLEL], ids=["one process", "several"])
@@ -62,20 +62,6 @@ def test_a_crash_is_not_tried_again(tmp_path: Path, flags: tuple[str, ...]) -> N
     assert code != 0
     assert (tmp_path / "runs").read_text() == "x"
     assert "flaky: " not in said
-
-
-def test_a_test_of_a_group_is_run_again_by_its_own_name(tmp_path: Path) -> None:
-    parametrized = FLAKY.replace("def test", "import pytest\n@pytest.mark.xdist_group('g')\ndef test")
-    code, said = run(tmp_path, PARALLEL, test_flaky=parametrized)
-    assert code == 0, said
-    assert said.endswith("\nflaky: test_flaky.py::test_second_time_lucky\n")
-
-
-def test_a_parameter_with_an_at_sign_stays_in_the_name(tmp_path: Path) -> None:
-    head = "import pytest\n@pytest.mark.parametrize('at', ['a@b'])\n"
-    code, said = run(tmp_path, test_flaky=FLAKY.replace("def test", f"{head}def test").replace("()", "(at)", 1))
-    assert code == 0, said
-    assert said.endswith("\nflaky: test_flaky.py::test_second_time_lucky[a@b]\n")
 
 
 @pytest.mark.parametrize(
