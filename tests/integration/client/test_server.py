@@ -8,7 +8,7 @@ import pytest
 from client.errors import NoServerError, RefusedError
 from client.question import conversation, message
 from client.server import Server
-from tests.stack.client.served import Served
+from tests.integration.client.served import Served
 
 QUESTION = conversation([message("user", "ab")])
 

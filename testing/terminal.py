@@ -1,4 +1,4 @@
-"""The client in a terminal of its own."""
+"""The terminal client in a terminal of its own."""
 
 import asyncio
 import fcntl
@@ -8,8 +8,9 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import psutil
 import pyte
@@ -92,3 +93,20 @@ class Terminal:
                 self.received += received
                 self._stream.feed(received)
                 self.seen.append(self.text)
+
+
+Start = Callable[..., Terminal]
+
+
+@contextmanager
+def terminals() -> Iterator[Start]:
+    """Give what starts the client in a terminal: `start("--watch", "Hello", url=…, NO_COLOR="1")`."""
+    started: list[Terminal] = []
+
+    def start(*arguments: str, **options: Any) -> Terminal:
+        started.append(Terminal(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.close()

@@ -14,8 +14,8 @@ from client.main import UNWATCHABLE, main
 from client.modes import NO_MESSAGE
 from client.samples import SAMPLE_CONVERSATIONS
 from testing.folders import ROOT
-from tests.stack.client.conftest import Run
-from tests.stack.client.served import Served
+from tests.integration.client.conftest import Run
+from tests.integration.client.served import Served
 
 Output = pytest.CaptureFixture[str]
 
