@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast  # not AutoTokenizer, with which torch's compiler comes
 
 from models.demo.conversations import TASKS, Conversation, Writer
 from textdiffusion.settings import GenerationSettings
@@ -56,7 +56,7 @@ class Examiner:
         model = load_model(checkpoint, device, choose_dtype(dtype, device))
         limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.max_sequence_length)
         self.engine = Engine(model, limits)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
     def score(self, conversations: list[Conversation]) -> Score:
         score = Score()

@@ -8,7 +8,6 @@ from benchmarks.engine import run_at_once, started
 from benchmarks.prompts import prompts_of
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import Rule, Shape
-from benchmarks.stack import serving
 from tests.unit.benchmarks.tiny import NETWORK
 from worker.engine.request import KvCache
 from worker.engine.scheduler import Limits
@@ -58,14 +57,6 @@ def test_prompts_have_the_length_that_was_asked_for_and_differ(folder: Path) -> 
     prompts = prompts_of(folder, 40, 3)
     assert [len(prompt.ids) for prompt in prompts] == [40] * 3
     assert len({prompt.text for prompt in prompts}) == 3
-
-
-def test_the_stack_serves_it_and_fills_every_canvas(folder: Path) -> None:
-    options = SHAPE.options(KvCache.DUAL, SHAPE.fixed_schedule)
-    with serving(folder, dtype="float32", device="cpu", concurrent=2) as client:
-        assert client.run_at_once(prompts_of(folder, SHAPE.prompt, 2), options) > 0
-        with pytest.raises(RuntimeError, match="max_tokens"):
-            client.run_at_once(prompts_of(folder, 120, 1), options)
 
 
 def test_a_network_that_knows_too_few_ids_for_the_tokenizer_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,18 +59,6 @@ def test_whatever_must_not_happen_is_told_in_a_sentence(outcome: Outcome) -> Non
 def test_memory_is_told_where_there_was_a_router(outcome: Outcome) -> None:
     assert [each.at for each in start_middle_end(outcome.samples)] == [1, 2, 3]
     assert start_middle_end([]) == []
-
-
-def test_the_report_has_every_count(outcome: Outcome) -> None:
-    text = page.text_of(outcome.figures)
-    assert text.startswith(
-        "2 faults in 60 s; all served again 4 s after the last one. They were: SIGHUP 1, worker killed 1."
-    )
-    rows = dict(re.findall(r"^\| (.*?) +\| (\d+) +\|$", text, re.MULTILINE))
-    assert rows["answered whole and right"] == "9"
-    assert rows["refused with `no_healthy_workers`, before any of the reply came"] == "1"
-    assert rows["**answered with something else**"] == "0"
-    assert "| 1 s   | 61.0 MiB, 40.0 MiB               | 29                   | 61.0 MiB, 40.0 MiB" in text
 
 
 def test_the_figures_take_their_place_in_the_page_and_leave_the_rest(outcome: Outcome, tmp_path: Path) -> None:
