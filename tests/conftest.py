@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer
 
 from router.text.tokenizer import ChatTokenizer, load_tokenizer
 from testing.distribution import Scheduler, available_cores, processes_for, slowest_first
+from testing.folders import GOLDEN
 from testing.stack import Stats, running_stack, stats_of_worker
 from testing.tokenizer import write_tokenizer
 
@@ -63,6 +65,13 @@ def raw_tokenizer(tokenizer_folder: Path) -> Tokenizer:
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_folder: Path) -> ChatTokenizer:
     return load_tokenizer(str(tokenizer_folder))
+
+
+@pytest.fixture(scope="session")
+def golden_cases() -> list[dict[str, Any]]:
+    """The outputs of the published functions that the engine has to reproduce."""
+    cases: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())
+    return cases
 
 
 @pytest.fixture

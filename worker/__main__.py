@@ -12,10 +12,6 @@ import structlog
 from textdiffusion.configuration import EXIT_BAD_CONFIGURATION, CommandLine, exit_with
 from textdiffusion.logs import configure_logging
 from textdiffusion.tracing import configure_tracing
-from worker.fit import check_fit
-from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.options import defaults_for
-from worker.server import AddressInUseError, serve
 from worker.settings import WorkerRoot
 
 log = structlog.get_logger(__name__)
@@ -29,6 +25,10 @@ def main() -> None:
         _check(settings)
         return
     tracing = configure_tracing(settings.tracing, "worker", settings.logging.log_format)
+    # These import torch, which takes seconds: what is wrong with the settings, or asked of them, is said before that.
+    from worker.models.checkpoint import CheckpointError  # noqa: PLC0415
+    from worker.server import AddressInUseError, serve  # noqa: PLC0415
+
     try:
         asyncio.run(serve(settings.worker, tracing))
     except (CheckpointError, AddressInUseError) as error:
@@ -42,8 +42,12 @@ def main() -> None:
 
 def _check(settings: WorkerRoot) -> None:
     """Say whether the model can be loaded and fits, as far as its small files and the headers of its weights show."""
+    from worker.fit import check_fit  # noqa: PLC0415 - torch, as above
+    from worker.models.checkpoint import Checkpoint, CheckpointError  # noqa: PLC0415
+    from worker.options import defaults_for  # noqa: PLC0415
+
     try:
-        checkpoint = Checkpoint.find(settings.worker.model)
+        checkpoint = Checkpoint.find(settings.worker.model).with_tokenizer(settings.worker.tokenizer)
         defaults_for(checkpoint, settings.worker.generation)
         fit = check_fit(settings.worker, checkpoint)
     except CheckpointError as error:

@@ -23,13 +23,16 @@ from textdiffusion.settings import WorkerSettings
 from textdiffusion.signals import ECHO_SECONDS, EXIT_FORCED
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
-from worker.server import Worker
+from worker.models.checkpoint import CheckpointError
+from worker.server import AddressInUseError, Worker
 
 PROMPT = pb.Tokens(ids=[77, 202, 24, 37])
 ENDLESS = pb.DiffusionOptions(gen_length=500, block_length=500, steps=500, ignore_eos=True)
 LONG = pb.DiffusionOptions(gen_length=200, block_length=200, steps=200, ignore_eos=True)
 END = 304
 START_SECONDS = 120
+GRACE = "--grace-seconds=600"
+STOP_SECONDS = 120  # well below the grace period, although somebody may still watch
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -46,7 +49,7 @@ def await_health(channel: grpc.Channel, status: int, service: str = SERVICE_NAME
 @contextmanager
 def running_worker(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     address = f"unix:{folder}/worker.sock"
-    process = start(f"--model={GOLDEN}", f"--listen={address}", "--dtype=float32", "--id=tiny", "--device=cpu")
+    process = start(f"--model={GOLDEN}", f"--listen={address}", "--dtype=float32", "--id=tiny", "--device=cpu", GRACE)
     try:
         yield process, address
     finally:
@@ -250,8 +253,7 @@ def test_sigterm_finishes_what_runs_and_refuses_what_comes(
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     *_, last = running
     assert last.finished.usage.completion_tokens == 200
-    # Less than the grace period, although somebody still watches.
-    assert process.wait(20) == 0
+    assert process.wait(STOP_SECONDS) == 0
 
 
 def test_a_second_signal_ends_it_at_once(worker: tuple[subprocess.Popen[str], grpc.Channel]) -> None:
@@ -284,7 +286,7 @@ def test_a_signal_that_comes_twice_at_once_loses_no_request(worker: tuple[subpro
     process.send_signal(signal.SIGINT)
     *_, last = running
     assert last.finished.usage.completion_tokens == 200
-    assert process.wait(20) == 0
+    assert process.wait(STOP_SECONDS) == 0
 
 
 @pytest.mark.parametrize("moment", ["loading", "serving"])
@@ -297,40 +299,47 @@ def test_a_signal_as_the_model_loads_or_has_just_loaded_ends_it_with_0(
         if moment in line:
             break
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(STOP_SECONDS) == 0
     assert "Traceback" not in process.stderr.read()
 
 
-def fails_with(*arguments: str) -> str:
-    process = start(*arguments)
+def test_a_worker_that_cannot_start_says_why_in_one_message() -> None:
+    process = start("--model=./nowhere", "--listen=127.0.0.1:0")
     _, errors = process.communicate(timeout=START_SECONDS)
     assert process.returncode == 1
+    assert "error: ./nowhere: there is no such folder" in errors
     assert "Traceback" not in errors
-    return errors
 
 
-def test_a_model_that_is_not_there_is_one_clear_message() -> None:
-    assert "error: ./nowhere: there is no such folder" in fails_with("--model=./nowhere", "--listen=127.0.0.1:0")
+async def why_it_does_not_load(folder: Path, **settings: Any) -> str:
+    """In this process."""
+    worker = Worker(WorkerSettings(**{"model": str(GOLDEN), "listen": f"unix:{folder}/worker.sock", **settings}))
+    await worker.start()
+    with pytest.raises(CheckpointError) as why:
+        await worker.load()
+    await worker.drain()
+    return str(why.value)
 
 
-def test_a_cache_without_room_is_one_clear_message() -> None:
-    errors = fails_with(f"--model={GOLDEN}", "--listen=127.0.0.1:0", "--kv-cache-positions=1000000000000")
-    assert "does not fit: it needs " in errors
-    assert "keys and values of 1000000000000 positions" in errors
-    assert "What helps: " in errors
-    assert "a kv_cache_positions below 1000000000000" in errors
+async def test_a_cache_without_room_is_refused(tmp_path: Path) -> None:
+    why = await why_it_does_not_load(tmp_path, kv_cache_positions=1_000_000_000_000)
+    assert "does not fit: it needs " in why
+    assert "keys and values of 1000000000000 positions" in why
+    assert "What helps: " in why
+    assert "a kv_cache_positions below 1000000000000" in why
 
 
-def test_a_model_that_is_truncated_is_one_clear_message(tmp_path: Path) -> None:
+async def test_a_model_that_is_truncated_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((GOLDEN / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes((GOLDEN / "model.safetensors").read_bytes()[:9000])
-    assert "model.safetensors is truncated" in fails_with(f"--model={tmp_path}", "--listen=127.0.0.1:0")
+    assert "model.safetensors is truncated" in await why_it_does_not_load(tmp_path, model=str(tmp_path))
 
 
-def test_an_address_in_use_is_one_clear_message() -> None:
+async def test_an_address_in_use_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert f"error: {listen}: the address is in use" in fails_with(f"--model={GOLDEN}", f"--listen={listen}")
+        with pytest.raises(AddressInUseError, match=f"^{listen}: the address is in use"):
+            await Worker(WorkerSettings(model=str(GOLDEN), listen=listen)).start()
 
 
 def test_settings_come_from_flags_and_the_environment_and_are_printed() -> None:

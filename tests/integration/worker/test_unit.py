@@ -20,7 +20,7 @@ from textdiffusion.rpc import SERVICE_NAME
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 
-START_SECONDS = 120
+START_SECONDS = STOP_SECONDS = 120
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def serves_a_request_and_stops(process: "subprocess.Popen[str]", address: str) -
         reply = rpc.TextGenerationServiceStub(channel).Generate(pb.GenerateRequest(options=options), timeout=60)
         assert reply.usage.completion_tokens == 4
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(STOP_SECONDS) == 0
 
 
 def test_the_environment_alone_makes_a_worker_whose_every_line_is_json(tmp_path: Path) -> None:
@@ -92,6 +92,6 @@ def test_a_start_that_fails_says_why_in_json_too(tmp_path: Path, wrong: str) -> 
         with running(tmp_path, subprocess.PIPE, **format_, **environment) as (process, _):
             assert process.stderr
             lines = [json.loads(line) for line in process.stderr]
-            assert process.wait(20) == 1
+            assert process.wait(STOP_SECONDS) == 1
     assert said in lines[-1]["event"]
     assert lines[-1]["level"] == "error"

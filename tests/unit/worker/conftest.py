@@ -1,4 +1,3 @@
-import json
 import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,13 +36,6 @@ class Listener:
 
 
 Submit = Callable[..., Listener]
-
-
-@pytest.fixture(scope="session")
-def golden_cases() -> list[dict[str, Any]]:
-    """The outputs of the published functions that the engine has to reproduce."""
-    cases: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())
-    return cases
 
 
 @pytest.fixture(scope="session")
