@@ -1,4 +1,4 @@
-"""Starts the launcher as a user does, with stand-ins for the worker and the router."""
+"""Starts the launcher as a user does, with stand-ins for the worker and the router; or in this process."""
 
 import os
 import re
@@ -8,16 +8,32 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import launcher.stack
+from launcher import restarts, supervised
 from testing.folders import ROOT
+from tests.integration.launcher.stage import ActorHealth, Stage
 
 FAKES = Path(__file__).parent / "fakes"
 DEADLINE_SECONDS = 60
 END_SECONDS = 10  # of what the launcher leaves behind, whatever it does
+
+
+def order(text: str, *words: str) -> bool:
+    places = [text.index(word) for word in words]
+    return places == sorted(places)
+
+
+def config(folder: Path, text: str = "") -> None:
+    """Written at once, as an editor or Kubernetes would."""
+    written = folder / "written.toml"
+    written.write_text(f'[[models]]\npath = "tiny"\ndevices = ["cpu"]\n{text}')
+    written.rename(folder / "config.toml")
 
 
 class Stack:
@@ -114,3 +130,20 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     yield start
     for stack in stacks:
         stack.close()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    """A launcher to be launched in this process, whose children start, answer and end at once."""
+    stage = Stage(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(supervised.Child, "start", stage.start)
+    monkeypatch.setattr(launcher.stack, "WorkerHealth", partial(ActorHealth, stage))
+    monkeypatch.setattr(launcher.stack, "RouterHealth", lambda control: ActorHealth(stage, str(control)))
+    for module, name in ((supervised, "POLL_SECONDS"), (launcher.stack, "POLL_SECONDS"), (supervised, "PROBE_SECONDS")):
+        monkeypatch.setattr(module, name, 0.01)
+    monkeypatch.setattr(supervised, "KILL_MARGIN_SECONDS", 0)
+    monkeypatch.setattr(restarts, "FIRST_DELAY_SECONDS", 0.01)
+    yield stage
+    await stage.close()
