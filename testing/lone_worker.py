@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from testing.worker import FakeWorker, Script, info_for, running
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 class LoneWorker(FakeWorker):

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = 10
-START_SECONDS = 60  # the first tokenizer of a process takes long to load where the cores are busy
+PATIENCE_SECONDS = 60
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

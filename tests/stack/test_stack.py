@@ -198,6 +198,6 @@ def test_a_killed_launcher_leaves_no_process_behind() -> None:
     process, _ = start_stack("--port=0")
     children = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=60)
     process.communicate()
     assert not alive

@@ -218,7 +218,7 @@ async def test_ctrl_c_ends_the_script_quietly_and_the_request_with_it(server: Se
         process.send_signal(signal.SIGINT)
         _, complaints = await asyncio.to_thread(process.communicate)
     assert (process.returncode, complaints) == (130, "")
-    await asyncio.wait_for(server.left.wait(), 10)
+    await asyncio.wait_for(server.left.wait(), 60)
 
 
 async def test_a_reader_that_has_enough_is_no_error(server: Served) -> None:

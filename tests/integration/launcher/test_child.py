@@ -26,7 +26,7 @@ class Recorder(Console):
     async def until(self, words: str) -> str:
         found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.waiting.append((words, found))
-        return await asyncio.wait_for(found, 30)
+        return await asyncio.wait_for(found, 60)
 
 
 @pytest.fixture
@@ -115,6 +115,6 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_end_of_the_ch
         "code = 'import signal; signal.pause()'\n"
         "print('grandchild', subprocess.Popen([sys.executable, '-c', code], start_new_session=True).pid)\n",
     )
-    assert await asyncio.wait_for(child.ended(), 30) == 0
+    assert await asyncio.wait_for(child.ended(), 60) == 0
     (line,) = console.lines
     os.kill(int(line.split()[-1]), signal.SIGKILL)

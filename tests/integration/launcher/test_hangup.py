@@ -36,7 +36,7 @@ async def test_the_signal_has_the_configuration_read_again() -> None:
     read_again = asyncio.Event()
     on_hangup(read_again.set, pytest.fail)
     os.kill(os.getpid(), signal.SIGHUP)
-    await asyncio.wait_for(read_again.wait(), 30)
+    await asyncio.wait_for(read_again.wait(), 60)
 
 
 @pytest.mark.parametrize(("prefix", "word"), [((), "stop"), (("nohup",), "read again")])

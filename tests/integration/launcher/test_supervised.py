@@ -228,7 +228,7 @@ async def test_a_mistake_in_watching_is_told_and_does_no_harm(make: Make, consol
     process.health.lives = fail
     await process.start()
     pid = process.pid
-    await asyncio.wait_for(given_up.wait(), 30)
+    await asyncio.wait_for(given_up.wait(), 60)
     assert (process.state, process.pid) == ("failed", pid)
     assert console.said[-1] == "error: child cannot be watched any more: LookupError('a mistake')"
 
@@ -238,6 +238,6 @@ async def test_one_that_was_given_up_can_be_started_again(make: Make) -> None:
     process = make(on_given_up=given_up.set, crash_budget=0)
     await process.start()
     os.kill(process.pid, signal.SIGKILL)
-    await asyncio.wait_for(given_up.wait(), 30)
+    await asyncio.wait_for(given_up.wait(), 60)
     await process.start()
     assert process.state == "ready"

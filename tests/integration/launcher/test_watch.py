@@ -14,7 +14,7 @@ def file(tmp_path: Path) -> Path:
 
 
 async def noticed(watch: Watch) -> None:
-    await asyncio.wait_for(watch.changed(0.01), 30)
+    await asyncio.wait_for(watch.changed(0.01), 60)
 
 
 async def not_noticed(watch: Watch) -> None:
@@ -67,7 +67,7 @@ async def test_while_somebody_writes_on_nothing_is_told(file: Path) -> None:
         file.write_text(str(number))
         await asyncio.sleep(0.01)
         assert not told.done()
-    await asyncio.wait_for(told, 30)
+    await asyncio.wait_for(told, 60)
 
 
 async def test_any_of_several_files_counts(file: Path, tmp_path: Path) -> None:

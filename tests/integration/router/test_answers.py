@@ -41,7 +41,7 @@ from testing.worker import FakeWorker
 PATH = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -156,10 +156,10 @@ async def test_a_client_that_leaves_cancels_the_workers_request_and_frees_its_sl
 ) -> None:
     worker.script.hang_after = 2
     asking = asyncio.create_task(router.post({**ASK, "stream": stream}))
-    await asyncio.wait_for(worker.started.wait(), 5)
+    await asyncio.wait_for(worker.started.wait(), 60)
     assert router.services.queues.running == 1
     asking.cancel()
-    await asyncio.wait_for(worker.cancelled.wait(), 5)
+    await asyncio.wait_for(worker.cancelled.wait(), 60)
     await asyncio.gather(asking, return_exceptions=True)
     await eventually(lambda: router.services.queues.running == 0)
     assert router.services.pool.outstanding(router.services.pool.workers[0]) == 0
@@ -180,9 +180,9 @@ async def test_a_client_that_leaves_while_it_is_written_to_leaves_nothing_in_the
 
     monkeypatch.setattr(EventStream, "send", send)
     asking = asyncio.create_task(router.post({**ASK, "stream": True}))
-    await asyncio.wait_for(writing.wait(), 5)
+    await asyncio.wait_for(writing.wait(), 60)
     asking.cancel()
-    await asyncio.wait_for(left.wait(), 5)
+    await asyncio.wait_for(left.wait(), 60)
     counted = {"route": "/v1/chat/completions", "method": "POST", "status": "499"}
     registry = router.services.metrics.registry
     await eventually(lambda: registry.get_sample_value("tdi_http_requests_total", counted) == 1)

@@ -12,7 +12,7 @@ from router.probes import STUCK_SECONDS, Heartbeat, Listener, build_probes, prob
 
 def asked(url: str) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -21,7 +21,7 @@ from textdiffusion.signals import ECHO_SECONDS, EXIT_FORCED
 from textdiffusion.tls import server_credentials
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True}
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 MakeWorker = Callable[..., FakeWorker]
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]

@@ -17,7 +17,7 @@ from testing.waiting import eventually
 from testing.worker import FakeWorker
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}]}
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 KEY = "sk-TheKeyOfAlice"
 
 

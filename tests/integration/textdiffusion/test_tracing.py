@@ -149,14 +149,14 @@ def test_the_variable_for_the_share_holds_where_the_setting_is_silent(monkeypatc
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "FLUSH_SECONDS", 0.2)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         tracing = OpenTelemetry(provider_for(f"http://127.0.0.1:{silent.getsockname()[1]}", None, "router"))
         with tracing.serving("s", ()):
             pass
         began = time.monotonic()
         tracing.close()
-        assert 0.2 <= time.monotonic() - began < 1
+        assert 0.2 <= time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_the_launcher_changes_defaults_and_log_level_and_no_request_that_runs(
         assert last.finished.usage.completion_tokens == 200
     assert process.stdin
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def listening(identity: Identity, client_ca_file: Path | None = None) -> A
 async def health(address: str, credentials: grpc.ChannelCredentials | None) -> int:
     channel = grpc.aio.secure_channel(address, credentials) if credentials else grpc.aio.insecure_channel(address)
     async with channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
         return int(answer.status)
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.soak.stack import serving_workers
 from tests.stack.failures.scene import Scene, named, nothing_failed, send, serves_again, undisturbed_by
 
-NOTICED_SECONDS = 15
+NOTICED_SECONDS = 60
 PAUSE_SECONDS = 3
 
 

@@ -29,7 +29,7 @@ def test_what_comes_over_the_network_still_wakes_it() -> None:
         async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(b"hello\n")
-            said = await asyncio.wait_for(reader.readline(), 30)
+            said = await asyncio.wait_for(reader.readline(), 60)
             writer.close()
             return said
 

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.load.open_loop import Call, Clock, OpenLoop
 from testing.waiting import eventually
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 async def finished(load: OpenLoop[int]) -> list[Call[int]]:

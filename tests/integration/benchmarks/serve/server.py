@@ -12,7 +12,7 @@ from aiohttp import web
 
 BASE_TOKENS = 10
 TOKENS_PER_WORD = 3
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 @dataclass

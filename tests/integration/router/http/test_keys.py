@@ -37,7 +37,7 @@ async def status_of(router: Any, method: str, path: str, key: str | None = None,
 async def status_line(router: Any, head: str) -> bytes:
     async with router.connection() as (reader, writer):
         writer.write(f"{head}\r\nHost: localhost\r\n\r\n".encode())
-        return bytes(await asyncio.wait_for(reader.readline(), 5))
+        return bytes(await asyncio.wait_for(reader.readline(), 60))
 
 
 @pytest.mark.parametrize(

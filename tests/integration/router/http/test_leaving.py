@@ -32,6 +32,6 @@ async def test_a_reader_who_does_not_read_keeps_no_router_from_going(worker: Fak
         return any(one.transport and one.transport.get_write_buffer_size() > HIGH_WATER for one in connections)
 
     await eventually(blocked)
-    await asyncio.wait_for(runner.cleanup(), 30)
+    await asyncio.wait_for(runner.cleanup(), 60)
     await eventually(lambda: worker.running == 0)
     writer.transport.abort()

@@ -69,7 +69,7 @@ async def test_what_is_refused_before_any_handler_runs_is_counted_once(
 ) -> None:
     async with router.connection() as (reader, writer):
         writer.write(sent.encode())
-        assert f" {status} ".encode() in await asyncio.wait_for(reader.readline(), 5)
+        assert f" {status} ".encode() in await asyncio.wait_for(reader.readline(), 60)
     assert (requests(router, "unmatched", method, status), errors(router, code)) == (1, 1)
 
 

@@ -215,7 +215,7 @@ async def test_whoever_waits_for_workers_hears_of_those_too_that_do_not_answer(
 ) -> None:
     async with running(make_worker()) as good, running(make_worker(), serving=False) as loading:
         router = await start_router(good.address, loading.address, "127.0.0.1:1", wait=False)
-        await asyncio.wait_for(router.services.pool.heard_of_all(600, 600), 30)
+        await asyncio.wait_for(router.services.pool.heard_of_all(600, 600), 60)
         assert states(router) == ["serving", "not serving", "unreachable"]
 
 
@@ -223,7 +223,7 @@ async def test_nobody_waits_for_ever_for_a_worker_that_says_nothing(start_router
     with socket.create_server(("127.0.0.1", 0)) as mute:
         host, port = mute.getsockname()
         router = await start_router(f"{host}:{port}", wait=False)
-        await asyncio.wait_for(router.services.pool.heard_of_all(0.05, 600), 30)
+        await asyncio.wait_for(router.services.pool.heard_of_all(0.05, 600), 60)
         assert not router.services.pool.workers[0].heard_of
 
 
@@ -233,7 +233,7 @@ async def test_a_worker_that_serves_is_waited_for_until_its_tokenizer_is_there(
     loaded = threading.Event()
 
     def load(*_: object) -> ChatTokenizer:
-        assert loaded.wait(30)
+        assert loaded.wait(60)
         return tokenizer
 
     pool = Pool([worker.address], load=load)
@@ -243,5 +243,5 @@ async def test_a_worker_that_serves_is_waited_for_until_its_tokenizer_is_there(
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         loaded.set()
         assert not done
-        await asyncio.wait_for(waiting, 30)
+        await asyncio.wait_for(waiting, 60)
         assert pool.ready
