@@ -14,7 +14,7 @@ from router.app import build_app
 from router.http.connection import Runner
 from router.services import SERVICES
 from router.workers.pool import Pool
-from testing.waiting import START_SECONDS, eventually
+from testing.waiting import eventually
 from testing.worker import FakeWorker, Script, info_for, running
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings, RouterSettings
@@ -30,7 +30,7 @@ async def main(folder: Path, model_id: str) -> None:
         runner = Runner(app, drain_seconds=1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        await eventually(lambda: app[SERVICES].ready, START_SECONDS)
+        await eventually(lambda: app[SERVICES].ready)
         print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)  # noqa: T201
         await asyncio.to_thread(sys.stdin.read)
         await runner.cleanup()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from tokenizers import Tokenizer
 
@@ -20,6 +21,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests compute beside the processes that they start and the browser that they drive. Threads of OpenMP that spin while
 # they wait for one another would take the cores from all of these, and from themselves.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Where the cores are busy, an example may take as long as it likes.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)

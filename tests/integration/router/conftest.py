@@ -19,7 +19,7 @@ from router.services import SERVICES, Services
 from router.workers.line import Dialer
 from router.workers.names import Resolve, resolve
 from router.workers.pool import Pool
-from testing.waiting import START_SECONDS, eventually
+from testing.waiting import eventually
 from testing.worker import FakeWorker, Script, info_for, running
 from textdiffusion.settings import RouterSettings
 from textdiffusion.spans import NO_TRACING, Tracing
@@ -106,7 +106,7 @@ async def start_router() -> AsyncIterator[StartRouter]:
             )
             router = await stack.enter_async_context(_router(configured, pool, tracing))
             if wait:
-                await eventually(lambda: router.services.ready, START_SECONDS)
+                await eventually(lambda: router.services.ready)
             return router
 
         yield start
