@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 ROUNDS = 20
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 # It ends with its standard input, so that nothing is left of it if this process is killed.
 BURN = """
@@ -38,7 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments:
         sys.stderr.write("error: which tests? Name them: just test-repeat tests/unit/launcher -k signal\n")
         return EXIT_USAGE
-    return repeat(arguments)
+    try:
+        return repeat(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":
