@@ -43,9 +43,8 @@ def _without_history(message: Any, dropped: set[str]) -> Any:
         return message
     content = message.get("content")
     call = next((name for name in CALLS if message.get(name)), None)
-    if call and _is_blank(
-        content
-    ):  # nothing would be left of it, so it must not pass; which call it was does not matter
+    # A call alone leaves nothing to be said, and is refused later; what it called does not matter.
+    if call and _is_blank(content):
         return {**_only(message, MESSAGE_FIELDS, dropped), "content": "", call: True}
     read = _only(message, MESSAGE_FIELDS, dropped)
     if isinstance(content, list) and len(content) <= MAX_ENTRIES:
