@@ -144,7 +144,7 @@ async def test_a_request_on_an_old_connection_is_served_and_the_next_finds_the_n
 ) -> None:
     old = await start("old", worker)
     await old.accepting()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1, keepalive_timeout=600)) as http:
         await status_of(http, f"{url}/v1/models")
         new = await start("new", worker)
         await new.accepting()
