@@ -12,6 +12,8 @@ from benchmarks import plots, quality, report, speed, steps
 from benchmarks.folders import DEMO, OUT
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import SHAPES, Rule, Shape
+from textdiffusion.logs import configure_logging
+from textdiffusion.settings import LoggingSettings
 from worker.device import apart
 from worker.engine.request import KvCache
 from worker.models.checkpoint import Checkpoint
@@ -24,6 +26,7 @@ PARTS = {"demo": ("speed", "quality"), "llada-8b": ("steps",)}
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
+    configure_logging(LoggingSettings(log_level="warning"), "bench")  # standard output has the table alone
     shapes = [SHAPES[name] for name in arguments.shape or ("demo", "llada-60m")]
     device = choose_device(arguments.device)
     dtype = choose_dtype(arguments.dtype, device)

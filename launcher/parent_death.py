@@ -30,7 +30,10 @@ def _become(parent: int, command: list[str]) -> None:
     _ask_to_be_killed()
     if os.getppid() != parent:  # it died before the kernel knew
         sys.exit(EXIT_ORPHANED)
-    os.execv(command[0], command)  # noqa: S606 - no shell is the point
+    try:
+        os.execv(command[0], command)  # noqa: S606 - no shell is the point
+    except OSError as error:
+        sys.exit(f"error: {command[0]}: {error.strerror}")
 
 
 def _ask_to_be_killed() -> None:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from textdiffusion.addresses import BACKLOG, TcpAddress
 from textdiffusion.configuration import ConfigurationError
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 NOT_HERE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 

@@ -11,15 +11,8 @@ from typing_extensions import Self
 from textdiffusion.chat_templates import read_chat_template
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged
 from textdiffusion.model_names import check_default_id, default_model_id, expanded, is_hub_id, is_model_id
-from textdiffusion.settings import (
-    Address,
-    Flag,
-    LauncherSettings,
-    LoggingSettings,
-    ModelSettings,
-    RouterSettings,
-    TracingSettings,
-)
+from textdiffusion.router_settings import RouterSettings
+from textdiffusion.settings import Address, Flag, LauncherSettings, LoggingSettings, ModelSettings, TracingSettings
 
 DEFAULT_CONFIG = Path("config.toml")
 # Waited beyond the time that a child is told to end in, so that one that uses all of it still ends by itself.

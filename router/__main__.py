@@ -12,7 +12,8 @@ from router.server import serve
 from textdiffusion.configuration import RootSettings, exit_with, main_settings
 from textdiffusion.lifeline import follow_parent
 from textdiffusion.logs import configure_logging
-from textdiffusion.settings import LoggingSettings, RouterSettings, TracingSettings
+from textdiffusion.router_settings import RouterSettings
+from textdiffusion.settings import LoggingSettings, TracingSettings
 from textdiffusion.tracing import configure_tracing
 
 

@@ -31,7 +31,7 @@ from router.metrics import Metrics, QueueState
 from router.services import SERVICES, Services
 from router.tracing import trace
 from router.workers.pool import Pool
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.spans import NO_TRACING, Tracing
 
 OVERCOMMITMENT: Final = 1.25

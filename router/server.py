@@ -19,7 +19,7 @@ from router.services import SERVICES, SHUTTING_DOWN, Services
 from router.workers.line import Dialer
 from router.workers.pool import Pool
 from textdiffusion.addresses import TcpAddress
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.signals import EXIT_FORCED, StopSignals
 from textdiffusion.spans import NO_TRACING, Tracing
 from textdiffusion.tasks import either

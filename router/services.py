@@ -9,7 +9,7 @@ from aiohttp import web
 from router.admission import Queues
 from router.metrics import Metrics
 from router.workers.pool import Pool
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.spans import NO_TRACING, Tracing
 
 SHUTTING_DOWN = "the router is shutting down"

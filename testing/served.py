@@ -17,7 +17,8 @@ from router.workers.pool import Pool
 from testing.waiting import eventually
 from testing.worker import FakeWorker, Script, info_for, running
 from textdiffusion.logs import configure_logging
-from textdiffusion.settings import LoggingSettings, RouterSettings
+from textdiffusion.router_settings import RouterSettings
+from textdiffusion.settings import LoggingSettings
 
 
 async def main(folder: Path, model_id: str) -> None:

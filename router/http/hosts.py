@@ -14,7 +14,7 @@ from router.http.keys import is_launcher
 from router.http.middleware import Handler
 from textdiffusion.addresses import is_loopback
 from textdiffusion.origins import ANY, host_of
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 
 class KnownHosts:

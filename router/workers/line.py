@@ -8,8 +8,8 @@ from typing import Final
 import grpc
 
 from textdiffusion.addresses import TcpAddress, WorkerAddress
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.rpc import CHANNEL_OPTIONS
-from textdiffusion.settings import RouterSettings
 from textdiffusion.tls import client_credentials
 
 NEVER_CONNECTED: Final = "failed to connect to all addresses; last error: "  # gRPC's words, before an error of its own

@@ -151,7 +151,7 @@ class Stage:
         line = command_line(["--port=0", *arguments])
         watch = watch_of(line)
         root = line.read()
-        machine = Machine(self._folder, ["cpu"], HeardConsole(self))
+        machine = Machine(self._folder, ["cpu"], {}, HeardConsole(self))
         launcher = Launcher(line, root, watch, Doors.of(root.router), machine)
         self._running = asyncio.create_task(launcher.run(self._signals, self._to_be_read))
 

@@ -9,7 +9,7 @@ import pytest
 
 from launcher.ports import Doors, url_of
 from textdiffusion.configuration import ConfigurationError
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 
 @contextmanager

@@ -172,8 +172,9 @@ async def test_one_that_does_not_begin_to_serve_is_killed(make: Make) -> None:
     assert process.reason == "was not ready, said nothing for 0.2 s and was killed"
 
 
-async def test_one_that_cannot_be_started_at_all_is_no_traceback(make: Make) -> None:
+async def test_one_that_cannot_be_started_at_all_is_no_traceback(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     process = make()
+    monkeypatch.setattr(sys, "executable", "/nowhere")
     process.plan = Plan("child", "worker", "unix:/nowhere", ["/nowhere"], os.environ)
     with pytest.raises(StartError, match="child cannot be started: No such file or directory"):
         await process.start()

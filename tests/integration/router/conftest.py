@@ -21,7 +21,7 @@ from router.workers.names import Resolve, resolve
 from router.workers.pool import Pool
 from testing.waiting import eventually
 from testing.worker import FakeWorker, Script, info_for, running
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.spans import NO_TRACING, Tracing
 
 

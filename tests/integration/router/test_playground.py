@@ -8,7 +8,7 @@ import structlog.testing
 
 from router.playground.files import FOLDER, page_files
 from testing.waiting import eventually
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 FILES = sorted(page_files())
 DEVELOPED = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*") if file.is_file())

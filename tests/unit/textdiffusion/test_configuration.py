@@ -16,13 +16,13 @@ from textdiffusion.configuration import (
     merged_generation,
     without_secrets,
 )
+from textdiffusion.router_settings import RouterSettings
 from textdiffusion.settings import (
     SECTIONS,
     Flag,
     GenerationSettings,
     LoggingSettings,
     ModelSettings,
-    RouterSettings,
     Section,
     WorkerSettings,
 )

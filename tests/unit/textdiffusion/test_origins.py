@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from textdiffusion.origins import host_of, is_origin, parse_host_name, parse_origin
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 
 @pytest.mark.parametrize(

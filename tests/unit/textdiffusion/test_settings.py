@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from testing.certificates import Authority
 from textdiffusion.keys import parse_keys
-from textdiffusion.settings import RouterSettings, WorkerSettings
+from textdiffusion.router_settings import RouterSettings
+from textdiffusion.settings import WorkerSettings
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_every_flag_of_a_worker_exists() -> None:
         flag for command in re.findall(r"python -m worker (.*)", PAGE) for flag in re.findall(r"--[\w-]+", command)
     }
     assert named >= {"--model", "--listen", "--print-config"}
-    assert named <= {leaf.flag for leaf in leaves(WorkerRoot)} | {"--help", "--print-config"}
+    assert named <= {leaf.flag for leaf in leaves(WorkerRoot)} | {"--help", "--print-config", "--check"}
 
 
 def test_the_service_of_the_readiness_probe_is_the_worker_s() -> None:

@@ -9,7 +9,7 @@ from router.services import SERVICES
 from router.workers.pool import Pool
 from testing.waiting import eventually
 from testing.worker import FakeWorker
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 ASK = {"model": "fake", "messages": [{"role": "user", "content": "hi"}], "stream": True, "diffusing": True}
 HEAD = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "

@@ -15,7 +15,7 @@ from router.openapi.rows import is_request
 from router.openapi.schemas import NULL
 from router.schema.parsing import parse
 from router.workers.pool import Pool
-from textdiffusion.settings import RouterSettings
+from textdiffusion.router_settings import RouterSettings
 
 DOCUMENT = openapi_document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
