@@ -33,7 +33,7 @@ def run(out: Path, arguments: str, result: str) -> dict[str, Any]:
 
 
 def test_a_run_measures_every_cell_against_the_oracle_and_the_limit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cells = run(tmp_path, "--shape=tiny --skip-http --rounds=2 --concurrent=1,3", "speed.json")["cells"]
     settings = {(cell["cache"], cell["rule"], cell["concurrent"]) for cell in cells}
@@ -46,7 +46,7 @@ def test_a_run_measures_every_cell_against_the_oracle_and_the_limit(
         assert cell["operations"] > 0
         assert cell["http_rate"] is None
         assert (cell["forward_passes"] == 16) if cell["rule"] == "steps 16" else (2 <= cell["forward_passes"] <= 16)
-    assert len(capsys.readouterr().out.splitlines()) == len(cells) + 2
+    assert len(capfd.readouterr().out.splitlines()) == len(cells) + 2
     assert (tmp_path / "speed-tiny.png").read_bytes().startswith(PNG)
 
 
