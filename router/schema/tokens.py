@@ -10,6 +10,7 @@ from router.schema.fields import Only, Strict, Text, TokenId
 from router.schema.prompt import PromptRequest
 
 MAX_TOKENS_OF_A_TEXT: Final = 100_000  # become text in some twenty milliseconds
+WHOSE_TOKENIZER: Final = "whose tokenizer; GET /v1/models lists the models; may be left out where there is but one"
 
 
 class TokenizeRequest(PromptRequest):
@@ -24,7 +25,7 @@ class TokenizeRequest(PromptRequest):
         }
     )
 
-    model: str = Field(description="whose tokenizer; GET /v1/models lists the models")
+    model: str | None = Field(None, description=WHOSE_TOKENIZER)
     prompt: Text | None = Field(None, description="a text, as /v1/completions would take it")
     messages: Messages | None = Field(None, description="a conversation, as /v1/chat/completions would take it")
     add_special_tokens: bool | None = Field(
@@ -49,7 +50,7 @@ class TokenizeRequest(PromptRequest):
 class DetokenizeRequest(Strict):
     """The body of POST /detokenize."""
 
-    model: str = Field(description="whose tokenizer")
+    model: str | None = Field(None, description=WHOSE_TOKENIZER)
     tokens: Annotated[list[TokenId], Field(fail_fast=True, max_length=MAX_TOKENS_OF_A_TEXT)] = Field(
         description="token ids"
     )

@@ -75,8 +75,10 @@ class Pool:
         await holds_within(most, lambda: all(worker.heard_of or worker.info is None for worker in self.workers))
 
     def model(self, name: str | None) -> Model:
-        """The only one there is, if none is named. Raises `InvalidValueError` where there are several and none is
-        named, `ModelNotFoundError`, or `NoHealthyWorkersError` while some worker may turn out to serve it.
+        """Return the model of that name or, where there is but one, that one if none is named.
+
+        Raises `InvalidValueError` where one of several would have to be named, `ModelNotFoundError`, or
+        `NoHealthyWorkersError` while some worker may turn out to serve it.
         """
         if name is None:
             return self._only_model()

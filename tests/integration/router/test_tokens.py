@@ -40,6 +40,12 @@ async def test_a_conversation_becomes_the_tokens_that_a_chat_would_get(router: A
     assert answer["tokens"] == list(worker.requests[0].prompt.ids)
 
 
+async def test_the_only_model_need_not_be_named(router: Any, ids: Callable[[str], list[int]]) -> None:
+    _, answer = await ask(router, "/tokenize", model=None, prompt="hello there")
+    assert answer["tokens"] == ids("hello there")
+    assert await ask(router, "/detokenize", model=None, tokens=answer["tokens"]) == (200, {"prompt": "hello there"})
+
+
 async def test_tokens_are_told_as_text_too_when_asked_for(router: Any) -> None:
     _, answer = await ask(router, "/tokenize", prompt="the<|eot_id|>", return_token_strs=True)
     assert answer["count"] == len(answer["tokens"]) == len(answer["token_strs"])
