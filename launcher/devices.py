@@ -77,14 +77,9 @@ def size_of_weights(path: str) -> int | None:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else None
 
 
-def shares_of_memory(sizes: Sequence[int | None], there_is: int) -> Sequence[int]:
-    """Return the bytes that each worker on a device gets of what there is, by the sizes of their models.
-
-    A model of unknown size, for it has not been fetched yet, counts as much as the others on average.
-    """
-    known = [size for size in sizes if size is not None]
-    usual = sum(known) // len(known) if known else 0
-    weights = [BASE_BYTES + (usual if size is None else size) for size in sizes]
+def shares_of_memory(sizes: Sequence[int], there_is: int) -> Sequence[int]:
+    """Return the bytes that each worker on a device gets of what there is, by the sizes of their models."""
+    weights = [BASE_BYTES + size for size in sizes]
     return [there_is * weight // sum(weights) for weight in weights]
 
 

@@ -8,11 +8,11 @@ from launcher.devices import CPU, find_devices
 from launcher.fit import check_fit
 from launcher.hangup import on_hangup
 from launcher.launcher import EXIT_STOPPED, Launcher, watch_of
-from launcher.plan import WorkerSpec, worker_specs
+from launcher.plan import worker_specs
 from launcher.ports import Doors
 from launcher.report import report
 from launcher.runtime import runtime_folder
-from launcher.settings import command_line
+from launcher.settings import LauncherRoot, command_line
 from launcher.stack import Machine
 from textdiffusion.configuration import ConfigurationError, exit_with
 from textdiffusion.memory import available_memory
@@ -33,31 +33,39 @@ async def _main(argv: Sequence[str]) -> int:
     line = command_line(argv)
     watch = watch_of(line)
     root = line.usable_settings()
+    if line.check:
+        return await _check(root, signals.asked)  # beside a stack that runs, too: nothing of it is taken
     try:
         doors = Doors.of(root.router)
         with runtime_folder() as runtime:
-            devices: dict[str, int | None] = {}
-
-            async def find() -> None:
-                devices.update(await find_devices())
-
-            await either(find(), signals.asked.wait())
+            devices, memory = await _look_around(signals.asked)
             if not devices:
                 return EXIT_STOPPED
-            memory = {CPU: available_memory(), **{name: free for name, free in devices.items() if free is not None}}
-            if line.check:
-                return await _check(worker_specs(root, list(devices), memory), signals.asked)
-            machine = Machine(runtime, list(devices), memory, Console(root.logging.log_format))
+            machine = Machine(runtime, devices, memory, Console(root.logging.log_format))
             return await Launcher(line, root, watch, doors, machine).run(signals, to_be_read)
     except ConfigurationError as error:
         exit_with(error.problems, root.logging.log_format)
 
 
-async def _check(specs: Sequence[WorkerSpec], asked: asyncio.Event) -> int:
+async def _look_around(asked: asyncio.Event) -> tuple[list[str], dict[str, int]]:
+    """Return the devices that there are, none if a signal comes first, and what memory they have left if known."""
+    devices: dict[str, int | None] = {}
+
+    async def find() -> None:
+        devices.update(await find_devices())
+
+    await either(find(), asked.wait())
+    known = {name: free for name, free in devices.items() if free is not None}
+    return list(devices), {CPU: available_memory(), **known}
+
+
+async def _check(root: LauncherRoot, asked: asyncio.Event) -> int:
+    devices, memory = await _look_around(asked)
     codes = []
 
     async def check() -> None:
-        codes.append(await check_fit(specs))
+        codes.append(await check_fit(worker_specs(root, devices, memory)))
 
-    await either(check(), asked.wait())
+    if devices:
+        await either(check(), asked.wait())
     return codes[0] if codes else EXIT_STOPPED

@@ -164,7 +164,10 @@ def _devices(model: LaunchedModel, found: Sequence[str]) -> Iterator[str]:
 def _memory_shares(
     placements: Sequence[tuple[LaunchedModel, str]], memory: Mapping[str, int]
 ) -> Sequence[float | None]:
-    """Return what each worker may take of its device, in gigabytes; none for one that has a device to itself."""
+    """Return what each worker may take of its device, in gigabytes; none for one that has a device to itself.
+
+    Nor where a model beside others is still on the hub: a share by guess could refuse what fits.
+    """
     places = [FIRST_GPU if device == "cuda" else device for _, device in placements]
     shares = [model.memory_gb for model, _ in placements]
     for device, there_is in memory.items():
@@ -173,7 +176,10 @@ def _memory_shares(
         left = there_is - sum(round((shares[index] or 0) * GB) for index in here)
         if len(here) > 1 and left > 0:
             sizes = [size_of_weights(str(placements[index][0].path)) for index in open_ones]
-            for index, share in zip(open_ones, shares_of_memory(sizes, left), strict=True):
+            if None in sizes and len({placements[index][0].path for index in open_ones}) > 1:
+                continue
+            known = [size or 0 for size in sizes]
+            for index, share in zip(open_ones, shares_of_memory(known, left), strict=True):
                 shares[index] = share / GB
     return shares
 

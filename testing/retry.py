@@ -29,7 +29,9 @@ class Results:
 
     @property
     def retried(self) -> bool:
-        return self.exit_code == pytest.ExitCode.TESTS_FAILED and not self.crashed and len(self.failed) <= MOST_RETRIED
+        if self.crashed or self.exit_code != pytest.ExitCode.TESTS_FAILED:
+            return False
+        return 0 < len(self.failed) <= MOST_RETRIED
 
 
 class Recorder:
@@ -37,6 +39,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.results = Results()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        # With several processes pytest goes on, and its exit code is that of a test that failed.
+        self.results.crashed |= report.failed
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when not in PHASES:  # so pytest-xdist reports the test under which one of its processes died

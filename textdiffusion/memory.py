@@ -5,6 +5,7 @@ or that of a group above it. A limit counts the cache of files too, which the ke
 the limit less what cannot be given up.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -47,7 +48,7 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
     """
     parts = PurePosixPath(path.lstrip("/")).parts
     here = mount.joinpath(*parts)
-    if ".." in parts or not here.is_dir():
+    if ".." in parts or not os.path.isdir(here):  # noqa: PTH112 - a Path raises for a folder that is closed to this user
         here = mount
     yield here
     while here != mount:

@@ -64,6 +64,8 @@ def _problem(text: str) -> str | None:
         return f"it has more than {MAX_ID_LENGTH} characters"
     if any(map(str.isspace, text)):
         return "it has white space in it"
+    if "//" in text or text.startswith("/") or text.endswith("/"):
+        return "a slash in it has nothing before or behind it"
     if not text.isprintable():
         return "it has characters in it that cannot be printed"
     return None

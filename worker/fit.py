@@ -33,6 +33,7 @@ BYTES_OF_SCORE = 10
 # The C library keeps what a step frees, in pieces that the next tensors do not fill; torch's own allocator packs
 # better.
 KEPT_OF_STEP = {"cpu": 2.5, "cuda": 1.25}
+SHORT_CANVAS = 1024  # positions of a cache that is tried where the whole one does not fit
 # The workspaces of libraries, and the graphs that short passes are recorded as.
 BYTES_OF_LIBRARIES = {"cpu": 64_000_000, "cuda": 500_000_000}
 
@@ -96,7 +97,9 @@ def check_fit(settings: WorkerSettings, checkpoint: Checkpoint) -> Fit:
         max_sequence_length=outline.network.config.max_sequence_length,
     )
     if need.total > fit.free:
-        remedies = ", ".join(_remedies(settings, fit))
+        smaller = settings.model_copy(update={"kv_cache_positions": min(SHORT_CANVAS, need.positions)})
+        with_short = estimate(smaller, outline.network, stored, device, dtype).total
+        remedies = ", ".join(_remedies(settings, fit, with_short))
         raise CheckpointError(f"{checkpoint.source}: does not fit: it {fit}. What helps: {remedies}")
     return fit
 
@@ -176,10 +179,12 @@ def _stored_tensors(checkpoint: Checkpoint) -> Mapping[str, StoredTensor]:
         return {}
 
 
-def _remedies(settings: WorkerSettings, fit: Fit) -> Iterator[str]:
+def _remedies(settings: WorkerSettings, fit: Fit, with_short_canvas: int) -> Iterator[str]:
     if fit.dtype is torch.float32:
         yield "dtype bfloat16"
-    if fit.need.weights + max(fit.need.loading, fit.need.step) < fit.free:
+    if fit.need.positions > SHORT_CANVAS and with_short_canvas < fit.free:
+        yield f"a kv_cache_positions below {fit.need.positions} (with {SHORT_CANVAS} it fits)"
+    elif fit.need.weights + max(fit.need.loading, fit.need.step) < fit.free:
         yield f"a kv_cache_positions below {fit.need.positions}"
     canvas = min(fit.need.positions, fit.max_sequence_length)
     if settings.max_step_rows > canvas and fit.need.weights + fit.need.keys_and_values < fit.free:

@@ -19,7 +19,10 @@ class OverdueError(Exception):
 
 
 def run_within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns, and block until then. Raises `OverdueError`, after which `call` runs no more."""
+    """Return what `call` returns, and block until then. Raises `OverdueError`, and has `call` end.
+
+    It ends between two steps of the interpreter: a single native operation that lasts is over when it is over.
+    """
     outcome: Future[T] = Future()
     thread = threading.Thread(target=_run, args=(call, outcome), daemon=True)
     thread.start()

@@ -88,7 +88,7 @@ class ChatTokenizer:
             ids = self._encode(messages, lambda given: self._render(given, end, bounded=bounded), max_tokens)
             return self._with_special_tokens(ids) if special_tokens else ids
 
-        if _is_short(characters, len(messages)):
+        if _is_short(sum(len(message["content"]) for message in messages), len(messages)):  # blanks cost time as well
             return encode(bounded=False)
         return await asyncio.to_thread(lambda: encode(bounded=True))
 
@@ -147,7 +147,9 @@ class ChatTokenizer:
         encoding = self._plain.encode_batch_fast([ANY_TEXT], add_special_tokens=False)[0]
         whole = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
         length = len(encoding.ids)
-        start = next(start for start in range(len(whole)) if whole[start : start + length] == encoding.ids)
+        if not length:  # a vocabulary without this letter
+            return ids
+        start = next((start for start in range(len(whole)) if whole[start : start + length] == encoding.ids), 0)
         return [*whole[:start], *ids, *whole[start + length :]]
 
     def _encode(self, messages: Sequence[Message], render: Render, max_tokens: int) -> list[int]:

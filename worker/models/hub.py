@@ -41,7 +41,7 @@ def fetch(source: str, patterns: Sequence[str], revision: str | None = None) -> 
             f"{source}: there is no such folder, and the hub cannot be reached to fetch a model of that name"
         ) from error
     except Exception as error:  # a download can break in as many ways as there are layers below it
-        raise HubError(f"{source}: cannot be fetched from the hub: {error}") from error
+        raise HubError(f"{source}: cannot be fetched from the hub: {_in_one_line(error)}") from error
 
 
 def fetch_headers(source: str, revision: str, names: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -56,10 +56,14 @@ def _header(source: str, revision: str, name: str) -> Mapping[str, Any]:
     except EntryNotFoundError as error:
         raise MissingFileError(f"{source}: {name} is missing on the hub") from error
     except Exception as error:  # as above
-        raise HubError(f"{source}: the header of {name} cannot be read: {error}") from error
+        raise HubError(f"{source}: the header of {name} cannot be read: {_in_one_line(error)}") from error
     if not isinstance(header, dict):
         raise HubError(f"{source}: the header of {name} is not a JSON object")
     return header
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _read_header(url: str) -> bytes:

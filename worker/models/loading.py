@@ -87,13 +87,18 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
     return apart(_load, checkpoint, device, dtype)
 
 
+def read_tokens(checkpoint: Checkpoint, outline: Outline) -> tuple[Vocabulary, int, tuple[int, ...]]:
+    """Return the vocabulary, the mask token and the end tokens. Raises `CheckpointError`."""
+    vocabulary, vocab_size = Vocabulary.read(checkpoint), outline.network.config.vocab_size
+    mask = mask_token_id(checkpoint, outline.config, vocabulary, vocab_size)
+    return vocabulary, mask, end_token_ids(checkpoint, outline.config, vocabulary, vocab_size)
+
+
 def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     use(device)
     outline = Outline.read(checkpoint)
     network, vocab_size = outline.network, outline.network.config.vocab_size
-    vocabulary = Vocabulary.read(checkpoint)
-    mask = mask_token_id(checkpoint, outline.config, vocabulary, vocab_size)
-    ends = end_token_ids(checkpoint, outline.config, vocabulary, vocab_size)
+    vocabulary, mask, ends = read_tokens(checkpoint, outline)
     checkpoint.fetch_weights()
     try:
         load_weights(network, checkpoint, device, dtype)

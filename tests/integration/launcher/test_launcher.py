@@ -248,6 +248,12 @@ def test_to_check_is_to_ask_a_worker_of_each_model_and_device_and_to_start_nothi
     assert "starting" not in stack.text
 
 
+def test_to_check_takes_nothing_that_a_running_stack_has(launch: Launch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        stack = launch("--model=./tiny", "--check", f"--port={taken.getsockname()[1]}")
+        assert stack.exit_code() == 0
+
+
 def test_to_check_what_does_not_fit_says_why_and_exits_with_1(launch: Launch) -> None:
     stack = launch("--model=./tiny", "--check", FAKE_WORKER="refuses")
     assert stack.exit_code() == 1

@@ -57,6 +57,12 @@ def test_what_fails_twice_is_not_forgiven(tmp_path: Path, flags: tuple[str, ...]
     assert said.count("flaky: ") == 1
 
 
+def test_a_file_that_cannot_be_collected_is_not_forgiven(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    code, said = run(tmp_path, flags, test_flaky=FLAKY, test_broken="import nothing_of_that_name\n")
+    assert code != 0, said
+    assert "flaky: " not in said
+
+
 def test_a_crash_is_not_tried_again(tmp_path: Path, flags: tuple[str, ...]) -> None:
     code, said = run(tmp_path, flags, test_crashing=CRASHING, test_flaky=FLAKY)
     assert code != 0

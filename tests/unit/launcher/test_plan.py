@@ -97,6 +97,12 @@ def test_workers_on_one_device_share_its_memory_and_one_alone_takes_what_is_left
     assert shares("cuda", "cuda:0") == [40, 40]
 
 
+def test_beside_a_model_that_is_still_on_the_hub_no_share_is_guessed() -> None:
+    models = [LaunchedModel(id="a", path="lab/a", devices=("cpu",)), LaunchedModel(id="b", path=".", devices=("cpu",))]
+    specs = worker_specs(LauncherRoot(models=tuple(models)), ["cpu"], {"cpu": 8 * GB})
+    assert [spec.memory_gb for spec in specs] == [None, None]
+
+
 def test_what_a_model_may_take_by_the_settings_is_not_shared_out_again() -> None:
     first = LaunchedModel(id="a", path="lab/a", devices=("cpu",), memory_gb=6)
     second = LaunchedModel(id="b", path="lab/b", devices=("cpu", "cpu"))

@@ -112,6 +112,7 @@ def test_a_refusal_says_what_would_help(golden: Checkpoint, monkeypatch: pytest.
     fit = check_fit(settings(kv_cache_positions=1_000_000), golden).need
     assert refusal(1) == "dtype bfloat16, a device or a container with more memory"
     assert "a kv_cache_positions below 1000000" in refusal(fit.total - 1, kv_cache_positions=1_000_000)
+    assert "(with 1024 it fits)" in refusal(fit.step, kv_cache_positions=1_000_000)
     assert "a max_step_rows below 90000" in refusal(fit.total, max_step_rows=90_000)
     assert "a memory_gb above 2" in refusal(1, memory_gb=2)
 
