@@ -15,9 +15,9 @@ from benchmarks.shapes import SHAPES, Rule, Shape
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings
 from worker.device import apart
-from worker.engine.request import KvCache
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
+from worker.sampling_params import CacheMode
 
 THRESHOLD = Rule("threshold", 0.9)
 # A model too large to be written to a disk for this is only timed step by step.
@@ -102,7 +102,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0, …")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--concurrent", type=_numbers, default=(1, 4, 16), help="requests at once: 1,4,16")
-    parser.add_argument("--cache", type=_caches, default=tuple(KvCache), help="none,prefix,dual")
+    parser.add_argument("--cache", type=_caches, default=tuple(CacheMode), help="none,prefix,dual")
     parser.add_argument("--rounds", type=int, default=3, help="how often each figure is taken at least")
     parser.add_argument("--conversations", type=int, default=20, help="per task of the demo model")
     parser.add_argument("--skip-http", action="store_true")
@@ -115,8 +115,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
-def _caches(text: str) -> tuple[KvCache, ...]:
-    return tuple(KvCache(name) for name in text.split(","))
+def _caches(text: str) -> tuple[CacheMode, ...]:
+    return tuple(CacheMode(name) for name in text.split(","))
 
 
 if __name__ == "__main__":

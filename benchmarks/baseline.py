@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from testing import oracle
-from worker.engine.request import DecodingOptions
+from worker.sampling_params import SamplingParams
 
 
 class Baseline:
@@ -16,7 +16,7 @@ class Baseline:
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
         self._model = oracle.Transformer(folder, dtype)
 
-    def tokens_per_second(self, prompt: Sequence[int], options: DecodingOptions) -> float:
+    def tokens_per_second(self, prompt: Sequence[int], options: SamplingParams) -> float:
         began = time.perf_counter()
         oracle.decode(self._model, prompt, options, nudges=())
         return options.gen_length / (time.perf_counter() - began)

@@ -9,9 +9,10 @@ from functools import partial
 
 from worker.device import keep_freed_memory
 from worker.engine.engine import Engine
-from worker.engine.request import CommittedToken, DecodingOptions, FinishReason, Update
+from worker.engine.request import CommittedToken, FinishReason, Update
 from worker.engine.scheduler import Limits
 from worker.models.loading import LoadedModel
+from worker.sampling_params import SamplingParams
 
 
 @dataclass(slots=True)
@@ -34,9 +35,7 @@ def started(model: LoadedModel, limits: Limits) -> Iterator[Engine]:
         engine.stop()
 
 
-def run_at_once(
-    engine: Engine, prompts: Sequence[Sequence[int]], options: DecodingOptions
-) -> tuple[list[Reply], float]:
+def run_at_once(engine: Engine, prompts: Sequence[Sequence[int]], options: SamplingParams) -> tuple[list[Reply], float]:
     """The replies to these prompts, all submitted at once, and the seconds until the last one is there."""
     published: queue.SimpleQueue[tuple[int, Update, float]] = queue.SimpleQueue()
 

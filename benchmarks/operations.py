@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from worker.engine.request import CommittedToken, DecodingOptions, KvCache
+from worker.engine.request import CommittedToken
 from worker.models.llada import LladaConfig
+from worker.sampling_params import CacheMode, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def operations(config: LladaConfig, one: Pass) -> int:
     return 2 * multiplications
 
 
-def passes(prompt: int, options: DecodingOptions, committed: Iterable[CommittedToken]) -> Iterator[Pass]:
+def passes(prompt: int, options: SamplingParams, committed: Iterable[CommittedToken]) -> Iterator[Pass]:
     """The forward passes of a request without guidance that committed these tokens in these steps.
 
     A block's first pass runs over the whole canvas. Without a cache all do; with `prefix` the later ones run over the
@@ -65,7 +66,9 @@ def passes(prompt: int, options: DecodingOptions, committed: Iterable[CommittedT
     for block, tokens in groupby(in_order, key=lambda token: token.position // options.block_length):
         start = prompt + block * options.block_length
         end = min(start + options.block_length, canvas)
-        later = {KvCache.NONE: canvas, KvCache.PREFIX: canvas - start, KvCache.DUAL: end - start}[options.kv_cache]
+        later = {CacheMode.NONE: canvas, CacheMode.PREFIX: canvas - start, CacheMode.DUAL: end - start}[
+            options.kv_cache
+        ]
         rows, masked = canvas, end - start
         for _, step in groupby(tokens, key=lambda token: token.step):
             yield Pass(rows, canvas, masked)

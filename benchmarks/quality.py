@@ -17,10 +17,10 @@ from benchmarks.folders import DEMO
 from benchmarks.shapes import Rule, Shape
 from models.demo.conversations import TASKS, Conversation, Writer
 from worker.engine.engine import Engine
-from worker.engine.request import DecodingOptions, KvCache
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import load_model
+from worker.sampling_params import CacheMode, SamplingParams
 
 RULES = (
     *(Rule("threshold", value) for value in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)),
@@ -57,7 +57,7 @@ def measure(
     device: torch.device,
     dtype: torch.dtype,
     *,
-    caches: Sequence[KvCache],
+    caches: Sequence[CacheMode],
     rules: Sequence[Rule],
     conversations: int,
 ) -> Iterator[Point]:
@@ -85,7 +85,7 @@ def _exam(tokenizer: PreTrainedTokenizerFast, conversations: int) -> Exam:
     return Exam(tasks, [prompt(one) for one in asked], [one.turns[-1].reply for one in asked])
 
 
-def _sit(exam: Exam, engine: Engine, options: DecodingOptions, rule: Rule, tokenizer: PreTrainedTokenizerFast) -> Point:
+def _sit(exam: Exam, engine: Engine, options: SamplingParams, rule: Rule, tokenizer: PreTrainedTokenizerFast) -> Point:
     replies, _ = run_at_once(engine, exam.prompts, options)
     texts = [tokenizer.decode(list(reply.canvas)) for reply in replies]
     right = [text == expected for text, expected in zip(texts, exam.expected, strict=True)]

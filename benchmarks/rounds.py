@@ -8,19 +8,19 @@ from benchmarks.engine import Reply, run_at_once
 from benchmarks.prompts import Prompt
 from benchmarks.stack import Client
 from worker.engine.engine import Engine
-from worker.engine.request import DecodingOptions, KvCache
+from worker.sampling_params import CacheMode, SamplingParams
 
 # Rounds go on for so long though there are enough; and no longer, if their cache is not the one that is judged.
 LEAST_SECONDS = 4.0
 MOST_SECONDS = 10.0
-JUDGED = KvCache.DUAL
+JUDGED = CacheMode.DUAL
 
 
 class Rounds:
     """What became of `prompts`, all sent at once: the engine's replies, and tokens a second of each round."""
 
     def __init__(
-        self, engine: Engine, client: Client | None, prompts: Sequence[Prompt], options: DecodingOptions
+        self, engine: Engine, client: Client | None, prompts: Sequence[Prompt], options: SamplingParams
     ) -> None:
         self._engine, self._client = engine, client
         self._prompts, self._options = prompts, options
@@ -52,7 +52,7 @@ class Rounds:
         if self._client:
             self._client.run_at_once(self._prompts, block)
 
-    def _ask_engine(self, options: DecodingOptions) -> tuple[list[Reply], float]:
+    def _ask_engine(self, options: SamplingParams) -> tuple[list[Reply], float]:
         return run_at_once(self._engine, [prompt.ids for prompt in self._prompts], options)
 
     def _rate(self, seconds: float) -> float:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from worker.engine.request import DecodingOptions, KvCache
 from worker.models.llada import LladaConfig
+from worker.sampling_params import CacheMode, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class Shape:
         """One token a step."""
         return Rule("steps", self.gen_length)
 
-    def options(self, cache: KvCache, rule: Rule) -> DecodingOptions:
+    def options(self, cache: CacheMode, rule: Rule) -> SamplingParams:
         """Those of a request that fills its canvas to the end, as no token ends it."""
-        return DecodingOptions(
+        return SamplingParams(
             gen_length=self.gen_length,
             block_length=self.block_length,
             steps=int(rule.value) if rule.kind == "steps" else self.gen_length,

@@ -18,10 +18,10 @@ from benchmarks.rounds import Rounds
 from benchmarks.shapes import Rule, Shape
 from benchmarks.stack import serving
 from worker.device import apart
-from worker.engine.request import KvCache
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import load_model
+from worker.sampling_params import CacheMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Plan:
     """Which cells are measured, and beside what."""
 
     concurrent: Sequence[int]
-    caches: Sequence[KvCache]
+    caches: Sequence[CacheMode]
     rules: Sequence[Rule]
     rounds: int
     over_http: bool

@@ -16,7 +16,7 @@ import aiohttp
 
 from benchmarks.folders import ROOT
 from benchmarks.prompts import Prompt
-from worker.engine.request import DecodingOptions
+from worker.sampling_params import SamplingParams
 
 MODEL = "benchmark"
 STOP_SECONDS = 60
@@ -30,7 +30,7 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._session = self._loop.run_until_complete(_session())
 
-    def run_at_once(self, prompts: Sequence[Prompt], options: DecodingOptions) -> float:
+    def run_at_once(self, prompts: Sequence[Prompt], options: SamplingParams) -> float:
         """Seconds from the first request until the last reply is there.
 
         Raises `RuntimeError` if a reply is refused or does not fill its canvas.
@@ -41,7 +41,7 @@ class Client:
         self._loop.run_until_complete(self._session.close())
         self._loop.close()
 
-    async def _run_at_once(self, prompts: Sequence[Prompt], options: DecodingOptions) -> float:
+    async def _run_at_once(self, prompts: Sequence[Prompt], options: SamplingParams) -> float:
         began = time.perf_counter()
         answers = await asyncio.gather(*(self._ask(_body(prompt, options)) for prompt in prompts))
         seconds = time.perf_counter() - began
@@ -108,7 +108,7 @@ def _stop(process: "subprocess.Popen[str]") -> None:
         raise
 
 
-def _body(prompt: Prompt, options: DecodingOptions) -> dict[str, object]:
+def _body(prompt: Prompt, options: SamplingParams) -> dict[str, object]:
     rules = {"threshold": options.threshold, "factor": options.factor}
     return {
         "model": MODEL,

@@ -15,11 +15,13 @@ import torch
 from benchmarks.clock import now, seconds_of
 from benchmarks.operations import Pass, operations, weights_read
 from benchmarks.shapes import Shape
-from worker.engine.denoiser import Denoiser
-from worker.engine.kv_cache import Slot
-from worker.engine.request import KvCache, Request
+from worker.engine.executor import LocalExecutor
+from worker.engine.request import build_request
 from worker.engine.scheduler import Limits
+from worker.engine.step import run_step
+from worker.kvcache.arena import Reservation
 from worker.models.loading import LoadedModel
+from worker.sampling_params import CacheMode
 
 # Large enough for the device to reach its peak.
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
@@ -89,20 +91,21 @@ def measure(shape: Shape, model: LoadedModel, concurrent: int, peaks: Peaks) -> 
 
 def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> list[tuple[Pass, float]]:
     """What each request ran over in each step, and the seconds of the step; those of the first block warm up."""
-    options = shape.options(KvCache.DUAL, shape.fixed_schedule)
+    options = shape.options(CacheMode.DUAL, shape.fixed_schedule)
     rng = random.Random(0)  # noqa: S311 - the same prompts each time
     requests = []
     for number in range(concurrent):
         prompt = rng.choices(range(model.mask_token_id), k=shape.prompt)
-        request = Request(str(number), prompt, (), options, model.mask_token_id, lambda _: None)
-        request.slot = Slot(number * shape.canvas, shape.canvas)
+        request = build_request(str(number), prompt, options, mask_token_id=model.mask_token_id)
+        request.reservation = Reservation(number * shape.canvas, shape.canvas)
         requests.append(request)
     limits = Limits(max_running=concurrent, max_waiting=0, positions=concurrent * shape.canvas)
-    denoiser = Denoiser(model, limits, torch.float32)
+    executor = LocalExecutor(model, limits, torch.float32)
+    executor.start()
     timed = []
     while not requests[0].finish_reason:
-        one = Pass(requests[0].rows, shape.canvas, len(requests[0].masked))
+        one = Pass(requests[0].next_pass.rows, shape.canvas, len(requests[0].next_pass.candidates))
         began = now(model.device)
-        denoiser.step(requests)
+        run_step(executor, requests)
         timed.append((one, now(model.device) - began))
     return timed[shape.block_length :]

@@ -21,9 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from worker.decoding.confidence import Remasking
 from worker.decoding.randomness import Stream, signed, uniform
-from worker.engine.request import DecodingOptions, KvCache
+from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 LOGIT_NUDGE = 2e-4
 CONFIDENCE_NUDGE = 5e-6
@@ -102,7 +101,7 @@ class Transformer:
 def decode(
     model: Transformer,
     prompt: Sequence[int],
-    options: DecodingOptions,
+    options: SamplingParams,
     suffix: Sequence[int] = (),
     nudges: Sequence[tuple[int, int]] = NUDGES,
 ) -> Outcome:
@@ -117,7 +116,7 @@ class _Denoising:
         self,
         model: Transformer,
         prompt: Sequence[int],
-        options: DecodingOptions,
+        options: SamplingParams,
         suffix: Sequence[int],
         nudges: Sequence[tuple[int, int]],
     ) -> None:
@@ -158,10 +157,10 @@ class _Denoising:
     def _branch(self, branch: int, canvas: Sequence[int], block: range) -> Tensor:
         start, end = self.first + block.start, self.first + block.stop
         if self.kept[branch]:
-            upto = end if self.options.kv_cache is KvCache.DUAL else len(canvas)
+            upto = end if self.options.kv_cache is CacheMode.DUAL else len(canvas)
             return self.model(canvas, start, upto, self.kept[branch])[0][: len(block)]
         logits, keys_and_values = self.model(canvas, 0, len(canvas), ())
-        if self.options.kv_cache is not KvCache.NONE:
+        if self.options.kv_cache is not CacheMode.NONE:
             self.kept[branch] = keys_and_values
         return logits[start:end]
 

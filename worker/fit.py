@@ -12,11 +12,11 @@ import torch
 
 from textdiffusion.memory import in_gb
 from textdiffusion.settings import WorkerSettings
+from worker.attention.sdpa import MAX_SCORES
 from worker.device import free_memory
-from worker.engine.attention import MOST_SCORES
-from worker.engine.batch import rounded_down, rounded_up
-from worker.engine.denoiser import LOGITS_AT_ONCE
-from worker.engine.kv_cache import affordable_positions, bytes_of_position
+from worker.engine.model_runner import LOGITS_AT_ONCE
+from worker.engine.step_plan import rounded_down, rounded_up
+from worker.kvcache.arena import max_positions_in_memory
 from worker.models.checkpoint import Checkpoint, CheckpointError, StoredTensor
 from worker.models.hub import HubError, MissingFileError
 from worker.models.llada import Llada, LladaConfig
@@ -123,7 +123,7 @@ def estimate(
         weights=weights,
         loading=loading,
         positions=positions,
-        keys_and_values=(positions + 1) * bytes_of_position(config, dtype),
+        keys_and_values=(positions + 1) * config.kv.bytes_per_position(dtype),
         step=step_bytes(config, rounded_up(rows), canvas, device, dtype),
     )
 
@@ -134,7 +134,9 @@ def positions_to_hold(settings: WorkerSettings, config: LladaConfig, fit: Fit) -
         return settings.kv_cache_positions
     left = min(fit.free - fit.need.weights, free_memory(fit.device, settings.memory_gb)) - fit.need.step
     requests = settings.max_concurrent_requests
-    affordable = affordable_positions(config, fit.dtype, requests=requests, free_bytes=max(0, left))
+    affordable = max_positions_in_memory(
+        config.kv, fit.dtype, requests=requests, max_length=config.max_sequence_length, free_bytes=max(0, left)
+    )
     return max(fit.need.positions, affordable)
 
 
@@ -145,7 +147,7 @@ def step_bytes(config: LladaConfig, rows: int, canvas: int, device: torch.device
     attention = size * (width + 2 * kv_width) + 12 * turned + size * (2 * width + turned)
     expansion = 4 * size * (config.mlp_hidden_size + width)
     by_products = device.type == "cpu" and dtype is torch.bfloat16
-    scores = min(config.n_heads * canvas * canvas, MOST_SCORES) * BYTES_OF_SCORE if by_products else 0
+    scores = min(config.n_heads * canvas * canvas, MAX_SCORES) * BYTES_OF_SCORE if by_products else 0
     at_once = max(rounded_down(LOGITS_AT_ONCE[device.type] // config.embedding_size), 1)
     logits = min(rows, at_once) * config.embedding_size * BYTES_OF_LOGIT
     live = rows * max(attention, expansion) + scores + logits

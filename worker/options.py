@@ -17,11 +17,10 @@ from textdiffusion.wire import (
     REMASKING,
     context_length_exceeded,
 )
-from worker.decoding.confidence import Remasking
-from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
 from worker.published import called_in_file, published_defaults
+from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 BUILT_IN = {
     "max_tokens": 128,
@@ -68,7 +67,7 @@ def defaults_for(checkpoint: Checkpoint, settings: GenerationSettings) -> pb.Dif
     return options
 
 
-def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: LoadedModel) -> DecodingOptions:
+def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: LoadedModel) -> SamplingParams:
     """The options that `request` runs with. Raises `InvalidRequestError`, before any work is done."""
     given = request.options
     _check_ranges(given)
@@ -84,7 +83,7 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
         options.ClearField("threshold")
         options.ClearField("factor")
     options.MergeFrom(given)
-    return DecodingOptions(
+    return SamplingParams(
         gen_length=gen_length,
         block_length=_block_length(given, defaults, gen_length),
         steps=options.steps or gen_length,
@@ -94,7 +93,7 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
         seed=options.seed if options.HasField("seed") else secrets.randbits(64),
         cfg_scale=options.cfg_scale,
         remasking=Remasking(_name_of("remasking", REMASKING, options.remasking)),
-        kv_cache=KvCache(_name_of("kv_cache", KV_CACHE, options.kv_cache)),
+        kv_cache=CacheMode(_name_of("kv_cache", KV_CACHE, options.kv_cache)),
         threshold=options.threshold if options.HasField("threshold") else None,
         factor=options.factor if options.HasField("factor") else None,
         max_parallel_tokens=options.max_parallel_tokens or None,

@@ -9,14 +9,14 @@ from benchmarks.random_model import write_random_checkpoint
 from benchmarks.shapes import Shape
 from benchmarks.stack import serving
 from tests.unit.benchmarks.tiny import NETWORK
-from worker.engine.request import KvCache
+from worker.sampling_params import CacheMode
 
 SHAPE = Shape(name="tiny", network=NETWORK, prompt=40, gen_length=32, block_length=16)
 
 
 def test_the_stack_serves_it_and_fills_every_canvas(tmp_path: Path) -> None:
     folder = write_random_checkpoint(NETWORK, tmp_path / "tiny")
-    options = SHAPE.options(KvCache.DUAL, SHAPE.fixed_schedule)
+    options = SHAPE.options(CacheMode.DUAL, SHAPE.fixed_schedule)
     with serving(folder, dtype="float32", device="cpu", concurrent=2) as client:
         assert client.run_at_once(prompts_of(folder, SHAPE.prompt, 2), options) > 0
         with pytest.raises(RuntimeError, match="max_tokens"):

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from worker.decoding.confidence import confidence
-from worker.decoding.knobs import Knobs
 from worker.decoding.sampling import choose_tokens
+from worker.decoding.sampling_metadata import SamplingTensors
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """`tokens` int64, `logprobs` and `confidences` float, each `[rows]`.
 
-    `top_ids` and `top_logprobs` are `[ranked, alternatives]`, the likeliest first.
+    `top_ids` and `top_logprobs` are `[logprob_rows, num_logprobs]`, the likeliest first.
     """
 
     tokens: Tensor
@@ -24,7 +24,7 @@ class Predictions:
     top_logprobs: Tensor
 
 
-def predict(logits: Tensor, mask_token_id: int, knobs: Knobs) -> Predictions:
+def predict(logits: Tensor, mask_token_id: int, sampling: SamplingTensors) -> Predictions:
     """Decides for each row of float `logits` `[rows, vocabulary]`, which it may overwrite.
 
     Log probabilities are those of the clean softmax, so the model's own. Where logits are biased, confidences are those
@@ -32,17 +32,19 @@ def predict(logits: Tensor, mask_token_id: int, knobs: Knobs) -> Predictions:
     """
     own = logits.log_softmax(-1)
     decisive = own
-    if knobs.bias:
-        logits.index_put_((knobs.bias.rows, knobs.bias.tokens), knobs.bias.values.to(logits.dtype), accumulate=True)
-        decisive = own.index_copy(0, knobs.bias.biased, logits[knobs.bias.biased].log_softmax(-1))
+    if sampling.bias:
+        logits.index_put_(
+            (sampling.bias.rows, sampling.bias.tokens), sampling.bias.values.to(logits.dtype), accumulate=True
+        )
+        decisive = own.index_copy(0, sampling.bias.biased_rows, logits[sampling.bias.biased_rows].log_softmax(-1))
     logits[:, mask_token_id] = -torch.inf
-    tokens = choose_tokens(logits, knobs)
-    ranked = own[:0] if knobs.ranked is None else own[knobs.ranked]
-    top = ranked.topk(min(knobs.alternatives, own.shape[1]))
+    tokens = choose_tokens(logits, sampling)
+    ranked = own[:0] if sampling.logprob_rows is None else own[sampling.logprob_rows]
+    top = ranked.topk(min(sampling.num_logprobs, own.shape[1]))
     return Predictions(
         tokens=tokens,
         logprobs=own.gather(1, tokens[:, None]).squeeze(1),
-        confidences=confidence(decisive, tokens, knobs),
+        confidences=confidence(decisive, tokens, sampling),
         top_ids=top.indices,
         top_logprobs=top.values,
     )

@@ -5,21 +5,21 @@ import math
 import torch
 from torch import Tensor
 
-from worker.decoding.knobs import Knobs
 from worker.decoding.randomness import Stream, uniform
+from worker.decoding.sampling_metadata import SamplingTensors
 
 GROUP = 128
 
 
-def choose_tokens(logits: Tensor, knobs: Knobs) -> Tensor:
+def choose_tokens(logits: Tensor, sampling: SamplingTensors) -> Tensor:
     """Int64 `[rows]`: the argmax of `logits` `[rows, vocabulary]`, or a sample if the temperature is above 0.
 
     A sample is the argmax after Gumbel noise (LLaDA's `add_gumbel_noise`), in float64, since float32 noise favours
     likely tokens.
     """
     chosen = _argmax(logits)
-    if knobs.sampled is not None:
-        chosen[knobs.sampled] = _sample(logits[knobs.sampled].double(), knobs, knobs.sampled)
+    if sampling.sampled_rows is not None:
+        chosen[sampling.sampled_rows] = _sample(logits[sampling.sampled_rows].double(), sampling, sampling.sampled_rows)
     return chosen
 
 
@@ -34,13 +34,13 @@ def _argmax(logits: Tensor) -> Tensor:
     return best * group + groups[torch.arange(rows), best].argmax(-1)
 
 
-def _sample(logits: Tensor, knobs: Knobs, rows: Tensor) -> Tensor:
-    scaled = logits / knobs.temperature[rows, None]
-    if knobs.filtered is not None:
-        filtered = rows[knobs.filtered]
-        kept = _nucleus(scaled[knobs.filtered], knobs.top_p[filtered], knobs.top_k[filtered])
-        scaled[knobs.filtered] = scaled[knobs.filtered].masked_fill(~kept, -torch.inf)
-    noise = uniform(Stream.TOKEN, knobs.seeds[rows], knobs.positions[rows], knobs.steps[rows], logits.shape[1])
+def _sample(logits: Tensor, sampling: SamplingTensors, rows: Tensor) -> Tensor:
+    scaled = logits / sampling.temperature[rows, None]
+    if sampling.filtered_rows is not None:
+        filtered = rows[sampling.filtered_rows]
+        kept = _nucleus(scaled[sampling.filtered_rows], sampling.top_p[filtered], sampling.top_k[filtered])
+        scaled[sampling.filtered_rows] = scaled[sampling.filtered_rows].masked_fill(~kept, -torch.inf)
+    noise = uniform(Stream.TOKEN, sampling.seeds[rows], sampling.positions[rows], sampling.steps[rows], logits.shape[1])
     return (scaled - torch.log(-torch.log(noise))).argmax(-1)
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import structlog
 import torch
 
-from worker.device import use
-from worker.engine.denoiser import Denoiser
+from worker.engine.executor import LocalExecutor
 from worker.engine.progress import Progress
-from worker.engine.request import DecodingOptions, FinishReason, Publish, Request, Update
+from worker.engine.request import FinishReason, Publish, Request, Update, build_request
 from worker.engine.scheduler import Limits, Scheduler
+from worker.engine.step import run_step
 from worker.models.loading import LoadedModel
+from worker.sampling_params import SamplingParams
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +60,9 @@ class Engine:
         confidence_dtype: torch.dtype = torch.float32,
         on_broken: Callable[[], object] = lambda: None,
     ) -> None:
-        """Allocates keys and values for `limits.positions`. Raises `MemoryError` if there is no room for them."""
         self.model = model
         self.progress = Progress()
-        self._denoiser = Denoiser(model, limits, confidence_dtype)
+        self._executor = LocalExecutor(model, limits, confidence_dtype)
         self._on_broken = on_broken
         self._scheduler = Scheduler(limits)
         self._changed = threading.Condition()
@@ -76,7 +76,10 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Runs one forward pass to warm the device up, then waits for requests. Raises what the device raises."""
+        """Allocate keys and values, run one forward pass to warm the device up, and wait for requests.
+
+        Raises `MemoryError` if there is no room for keys and values, and what the device raises.
+        """
         self._thread.start()
         self._warm.result()
 
@@ -84,14 +87,22 @@ class Engine:
         self,
         request_id: str,
         prompt: Sequence[int],
-        options: DecodingOptions,
+        params: SamplingParams,
         publish: Publish,
         *,
         suffix: Sequence[int] = (),
         report_canvas: bool = False,
     ) -> Request:
         """Queues a request. Raises `NeverFitsError`, `QueueFullError` or `EngineStoppedError`."""
-        request = Request(request_id, prompt, suffix, options, self.model.mask_token_id, publish, report_canvas)
+        request = build_request(
+            request_id,
+            prompt,
+            params,
+            mask_token_id=self.model.mask_token_id,
+            suffix=suffix,
+            publish=publish,
+            report_canvas=report_canvas,
+        )
         with self._changed:
             if self._closed_because:
                 raise EngineStoppedError(self._closed_because)
@@ -136,9 +147,8 @@ class Engine:
             )
 
     def _run(self) -> None:
-        use(self.model.device)
         try:
-            self._denoiser.probe()
+            self._executor.start()
         except Exception as error:  # noqa: BLE001 - for whoever called `start`
             self._close("the worker's device is broken")
             self._warm.set_exception(error)
@@ -198,7 +208,7 @@ class Engine:
     def _step(self, requests: list[Request]) -> list[Update]:
         """What a step makes `requests` commit; nothing if it fails, which is the end of them."""
         try:
-            return self._denoiser.step(requests)
+            return run_step(self._executor, requests)
         except Exception as error:
             log.exception("step failed", requests=[request.request_id for request in requests])
             out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError))
@@ -213,7 +223,7 @@ class Engine:
         try:
             if self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self._denoiser.probe()
+            self._executor.check_health()
         except Exception:
             log.exception("the device is broken; no more requests are served")
             self._close("the worker's device is broken")

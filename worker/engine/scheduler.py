@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from textdiffusion.wire import context_length_exceeded
-from worker.engine.kv_cache import NO_SLOT, Slots
 from worker.engine.request import FinishReason, Request
+from worker.kvcache.arena import NO_RESERVATION, SlotAllocator
 
 
 class QueueFullError(Exception):
@@ -38,20 +38,21 @@ class Scheduler:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.slots = Slots(limits.positions)
+        self.slots = SlotAllocator(limits.positions)
         self.running: list[Request] = []
         self.waiting: deque[Request] = deque()
         self._steps = 0
 
     def add(self, request: Request) -> None:
         """Raises `NeverFitsError`, or `QueueFullError` if the request can neither run at once nor wait."""
-        if request.canvases.size > self.limits.positions:
-            twice = " twice, for its guidance" if len(request.canvases) > 1 else ""
+        if request.reserved_positions > self.limits.positions:
+            streams = len(request.canvas.streams)
+            twice = " twice, for its guidance" if streams > 1 else ""
             however = (
-                f"prompt, generated span and suffix take {request.length} positions{twice}; "
+                f"prompt, generated span and suffix take {request.canvas.length} positions{twice}; "
                 f"this worker's KV cache holds {self.limits.positions}"
             )
-            longest = self.limits.positions // len(request.canvases)
+            longest = self.limits.positions // streams
             raise NeverFitsError(f"gen_length: {context_length_exceeded(longest, however)}")
         free = max(0, self.limits.max_running - len(self.running))
         if len(self.waiting) >= self.limits.max_waiting + free:
@@ -62,25 +63,25 @@ class Scheduler:
         """Admits what can be admitted; the requests of the next step, in the order of their slots."""
         self._admit()
         self._steps += 1
-        chosen = [request for request in self.running if not request.runs_whole]
-        rows = sum(request.rows for request in chosen)
-        whole = [request for request in self.running if request.runs_whole]
+        chosen = [request for request in self.running if request.next_pass.cost == "cached"]
+        rows = sum(request.next_pass.rows for request in chosen)
+        whole = [request for request in self.running if request.next_pass.cost == "refresh"]
         for turn, request in enumerate(sorted(whole, key=lambda request: request.last_scheduled)):
-            if turn > 0 and rows + request.rows > self.limits.max_rows:
+            if turn > 0 and rows + request.next_pass.rows > self.limits.max_rows:
                 break
             chosen.append(request)
-            rows += request.rows
+            rows += request.next_pass.rows
         for request in chosen:
             request.last_scheduled = self._steps
-        return sorted(chosen, key=lambda request: request.slot)
+        return sorted(chosen, key=lambda request: request.reservation)
 
     def take_finished(self) -> list[tuple[Request, FinishReason]]:
         """Takes out every request that is over, running or waiting, frees its slot, and says why it is."""
         over = [(request, reason) for request in (*self.running, *self.waiting) if (reason := request.finish_reason)]
         gone = {request for request, _ in over}
         for request in gone:
-            if request.slot != NO_SLOT:
-                self.slots.free(request.slot)
+            if request.reservation != NO_RESERVATION:
+                self.slots.free(request.reservation)
         self.running = [request for request in self.running if request not in gone]
         self.waiting = deque(request for request in self.waiting if request not in gone)
         return over
@@ -89,16 +90,16 @@ class Scheduler:
         while self.waiting and len(self.running) < self.limits.max_running:
             if not self._leaves_room(self.waiting[0]):
                 return
-            slot = self.slots.take(self.waiting[0].canvases.size)
-            if slot is None:
+            reservation = self.slots.take(self.waiting[0].reserved_positions)
+            if reservation is None:
                 return
             request = self.waiting.popleft()
-            request.slot = slot
+            request.reservation = reservation
             # Its turn comes behind those who wait already, or a stream of short requests would starve the others.
             request.last_scheduled = self._steps
             self.running.append(request)
 
     def _leaves_room(self, request: Request) -> bool:
         """Whether the short passes of all, should they fall into one step, stay within the bound on rows."""
-        own, others = request.most_cached_rows, sum(other.most_cached_rows for other in self.running)
+        own, others = request.max_cached_rows, sum(other.max_cached_rows for other in self.running)
         return not own or not others or own + others <= self.limits.max_rows

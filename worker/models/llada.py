@@ -8,12 +8,14 @@ Layout, names and rounding follow the published modeling code (GSAI-ML/LLaDA-8B,
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from worker.attention.base import AttentionBackend
+from worker.kvcache.arena import KVCacheSpec
 from worker.models.projection import PlainWeight, Projection, Weight, packed
 
 WEIGHT_PREFIX = "model.transformer."
@@ -60,6 +62,10 @@ class LladaConfig:
     def head_dim(self) -> int:
         return self.d_model // self.n_heads
 
+    @property
+    def kv(self) -> KVCacheSpec:
+        return KVCacheSpec(layers=self.n_layers, kv_heads=self.n_kv_heads, head_dim=self.head_dim)
+
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> "LladaConfig":
         """Reads config.json. Raises `UnsupportedModelError` naming the key that is missing, wrong or not supported."""
@@ -81,14 +87,6 @@ class LladaConfig:
         if parsed.vocab_size > parsed.embedding_size:
             raise UnsupportedModelError("config.json: vocab_size must not be more than embedding_size")
         return parsed
-
-
-class Attend(Protocol):
-    """Attention of packed rows, each against the keys and values of its own request."""
-
-    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """`[rows, heads, head_dim]` from queries of that shape and keys and values `[rows, kv_heads, head_dim]`."""
-        ...
 
 
 class RmsNorm(nn.Module):
@@ -145,7 +143,7 @@ class LladaBlock(nn.Module):
         self._up = Projection(self.up_proj)
         self._contract = Projection(self.ff_out)
 
-    def forward(self, rows: Tensor, rotary: Rotary, attend: Attend, wanted: Tensor | None = None) -> Tensor:
+    def forward(self, rows: Tensor, rotary: Rotary, attend: AttentionBackend, wanted: Tensor | None = None) -> Tensor:
         """The layer's output for all rows, or for the `wanted` ones; all of them are attended to."""
         heads = self._to_heads.weight.product(self.attn_norm(rows)).view(len(rows), -1, self.head_dim)
         turning, values = torch.split(heads, [self.heads + self.kv_heads, self.kv_heads], dim=-2)
@@ -175,7 +173,9 @@ class Llada(nn.Module):
         self.ff_out = None if config.weight_tying else nn.Linear(config.d_model, config.embedding_size, bias=False)
         self._to_vocabulary: Weight | None = None
 
-    def forward(self, token_ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None) -> Tensor:
+    def forward(
+        self, token_ids: Tensor, positions: Tensor, attend: AttentionBackend, wanted: Tensor | None = None
+    ) -> Tensor:
         """Hidden states `[rows, d_model]` of packed `token_ids` and `positions`, both int64 `[rows]`.
 
         With `wanted`, int64 `[wanted]`, those of these rows alone: the last layer leaves out what nobody reads.

@@ -68,6 +68,8 @@ def choose_device(name: str) -> torch.device:
             raise CheckpointError(f"device {name}: this machine has no GPU that torch can use")
         if (device.index or 0) >= torch.cuda.device_count():
             raise CheckpointError(f"device {name}: there are {torch.cuda.device_count()} GPUs, counted from 0")
+        if device.index is None:  # streams and graphs have to be made on a device with a number
+            device = torch.device("cuda", torch.cuda.current_device())
     return device
 
 

@@ -7,8 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.operations import Pass, operations, passes, weights_read
 from benchmarks.random_model import random_weights
-from worker.engine.request import CommittedToken, DecodingOptions, KvCache
+from worker.engine.request import CommittedToken
 from worker.models.llada import Llada, LladaConfig
+from worker.sampling_params import CacheMode, SamplingParams
 
 CPU = torch.device("cpu")
 CONFIG = LladaConfig(
@@ -33,8 +34,8 @@ def committed(*steps: list[int]) -> list[CommittedToken]:
     ]
 
 
-def options(cache: KvCache) -> DecodingOptions:
-    return DecodingOptions(gen_length=7, block_length=4, steps=7, kv_cache=cache)
+def options(cache: CacheMode) -> SamplingParams:
+    return SamplingParams(gen_length=7, block_length=4, steps=7, kv_cache=cache)
 
 
 def multiplied(config: LladaConfig, one: Pass) -> int:
@@ -100,10 +101,10 @@ def test_a_pass_costs_what_torch_counts_in_the_network() -> None:
 
 @pytest.mark.parametrize(
     ("cache", "later"),
-    [(KvCache.NONE, (12, 12)), (KvCache.PREFIX, (7, 3)), (KvCache.DUAL, (4, 3))],
+    [(CacheMode.NONE, (12, 12)), (CacheMode.PREFIX, (7, 3)), (CacheMode.DUAL, (4, 3))],
 )
 def test_a_block_s_first_pass_is_whole_and_later_ones_are_as_short_as_the_cache_allows(
-    cache: KvCache, later: tuple[int, int]
+    cache: CacheMode, later: tuple[int, int]
 ) -> None:
     trace = committed([1, 2], [0], [3], [4], [6, 5])
     assert list(passes(PROMPT, options(cache), trace)) == [
@@ -115,15 +116,15 @@ def test_a_block_s_first_pass_is_whole_and_later_ones_are_as_short_as_the_cache_
     ]
 
 
-@pytest.mark.parametrize("cache", KvCache)
-def test_one_token_a_pass_costs_what_a_loop_over_the_blocks_counts(cache: KvCache) -> None:
+@pytest.mark.parametrize("cache", CacheMode)
+def test_one_token_a_pass_costs_what_a_loop_over_the_blocks_counts(cache: CacheMode) -> None:
     """The published schedule: as many passes in a block as it has positions, one mask fewer each time."""
     expected = 0
     for start, end in ((PROMPT, PROMPT + 4), (PROMPT + 4, PROMPT + 7)):
         for step, masked in zip(count(), range(end - start, 0, -1), strict=False):
             rows = 12
-            if step and cache is not KvCache.NONE:
-                rows = (12 if cache is KvCache.PREFIX else end) - start
+            if step and cache is not CacheMode.NONE:
+                rows = (12 if cache is CacheMode.PREFIX else end) - start
             expected += multiplied(CONFIG, Pass(rows, 12, masked))
     trace = committed(*([position] for position in range(7)))
     assert sum(operations(CONFIG, one) for one in passes(PROMPT, options(cache), trace)) == expected

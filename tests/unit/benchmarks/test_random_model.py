@@ -9,11 +9,11 @@ from benchmarks.prompts import prompts_of
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import Rule, Shape
 from tests.unit.benchmarks.tiny import NETWORK
-from worker.engine.request import KvCache
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.llada import LladaConfig
 from worker.models.loading import LoadedModel, load_model
+from worker.sampling_params import CacheMode
 
 CPU = torch.device("cpu")
 SHAPE = Shape(name="tiny", network=NETWORK, prompt=40, gen_length=32, block_length=16)
@@ -40,7 +40,7 @@ def test_its_positions_differ_so_that_a_threshold_commits_neither_all_nor_one_at
     limits = Limits(max_running=4, max_waiting=0, positions=4 * SHAPE.canvas)
     prompts = [list(range(number, number + SHAPE.prompt)) for number in range(4)]
     with started(model, limits) as engine:
-        replies, _ = run_at_once(engine, prompts, SHAPE.options(KvCache.DUAL, Rule("threshold", 0.9)))
+        replies, _ = run_at_once(engine, prompts, SHAPE.options(CacheMode.DUAL, Rule("threshold", 0.9)))
     assert all(2 < reply.forward_passes < SHAPE.gen_length for reply in replies)
     assert all(len(set(reply.canvas)) > SHAPE.gen_length / 4 for reply in replies)
 
@@ -48,7 +48,7 @@ def test_its_positions_differ_so_that_a_threshold_commits_neither_all_nor_one_at
 def test_the_oracle_runs_it_without_its_second_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     monkeypatch.setattr("testing.oracle._Denoising._number", lambda *_: looks.append(1) or 1)
-    options = SHAPE.options(KvCache.DUAL, SHAPE.fixed_schedule)
+    options = SHAPE.options(CacheMode.DUAL, SHAPE.fixed_schedule)
     assert Baseline(folder, torch.bfloat16).tokens_per_second(range(SHAPE.prompt), options) > 0
     assert len(looks) == SHAPE.gen_length
 

@@ -8,10 +8,11 @@ import torch
 
 from testing.folders import GOLDEN
 from worker.engine.engine import Engine
-from worker.engine.request import DecodingOptions, Request, Update
+from worker.engine.request import Request, Update
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import LoadedModel, load_model
+from worker.sampling_params import SamplingParams
 
 LIMITS = Limits(max_running=16, max_waiting=300, positions=4096, max_rows=512)
 
@@ -59,7 +60,7 @@ def submit(engine: Engine) -> Submit:
         options.setdefault("steps", gen_length)
         listener = Listener()
         suffix = options.pop("suffix", ())
-        settled = DecodingOptions(**options)
+        settled = SamplingParams(**options)
         listener.request = engine.submit("test", prompt, settled, listener.updates.put, suffix=suffix)
         return listener
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from testing.folders import GOLDEN
 from testing.oracle import Outcome, Transformer, decode
-from worker.decoding.confidence import Remasking
 from worker.engine.engine import Engine
-from worker.engine.request import DecodingOptions, FinishReason, KvCache, Request, Update
+from worker.engine.request import FinishReason, Request, Update
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import LoadedModel, load_model
+from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())
 END, MASK = 304, 305
@@ -38,7 +38,7 @@ class Job:
     """A request, after which update of which earlier job it arrives (else at the start), and when it is cancelled."""
 
     prompt: Sequence[int]
-    options: DecodingOptions
+    options: SamplingParams
     suffix: Sequence[int] = ()
     after: tuple[int, int] | None = None
     cancel_after: int | None = None
@@ -70,7 +70,7 @@ class Play:
 
     def run(self) -> list[list[Update]]:
         """The updates of each job."""
-        starter = DecodingOptions(gen_length=1, block_length=1, steps=1)
+        starter = SamplingParams(gen_length=1, block_length=1, steps=1)
         self.engine.submit("starter", [], starter, self._start)
         for _ in self.jobs:
             self._ended.get(timeout=60)
@@ -104,7 +104,7 @@ class Play:
 
 def of_case(case: dict[str, Any]) -> Job:
     options = {key: case[key] for key in ("gen_length", "block_length", "steps", "cfg_scale", "threshold")}
-    return Job(prompt=case["prompt_ids"], options=DecodingOptions(**options, kv_cache=KvCache(case["cache"])))
+    return Job(prompt=case["prompt_ids"], options=SamplingParams(**options, kv_cache=CacheMode(case["cache"])))
 
 
 def differing_cases(plays: Sequence[Sequence[Update]], cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -141,9 +141,9 @@ def assert_is_as_expected(job: Job, updates: Sequence[Update], expected: Outcome
 
 
 @st.composite
-def decoding_options(draw: st.DrawFn) -> DecodingOptions:
+def decoding_options(draw: st.DrawFn) -> SamplingParams:
     rule = draw(st.sampled_from(["quota", "quota", "threshold", "factor"]))
-    return DecodingOptions(
+    return SamplingParams(
         gen_length=draw(st.sampled_from([1, 6, 13, 16, 21, 24, 32])),
         block_length=draw(st.sampled_from([1, 4, 5, 8, 8, 16, 40])),
         steps=draw(st.sampled_from([1, 3, 8, 16, 21, 40])),
@@ -153,7 +153,7 @@ def decoding_options(draw: st.DrawFn) -> DecodingOptions:
         seed=draw(st.integers(0, (1 << 64) - 1)),
         cfg_scale=draw(st.sampled_from([0.0, 0.0, 0.5, 1.5])),
         remasking=draw(st.sampled_from(Remasking)),
-        kv_cache=draw(st.sampled_from(KvCache)),
+        kv_cache=draw(st.sampled_from(CacheMode)),
         threshold=draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0])) if rule == "threshold" else None,
         factor=draw(st.sampled_from([0.1, 0.5, 1.0, 3.0])) if rule == "factor" else None,
         max_parallel_tokens=draw(st.sampled_from([None, None, 1, 2, 5])),
@@ -249,12 +249,12 @@ def test_requests_of_every_kind_that_come_and_go_get_what_the_oracle_gives_each(
         assert_is_as_expected(job, updates, by_the_oracle(oracle, job))
 
 
-@pytest.mark.parametrize("kv_cache", KvCache)
+@pytest.mark.parametrize("kv_cache", CacheMode)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_request_gets_the_same_tokens_alone_and_among_15_others(
-    roomy_engine: Engine, temperature: float, kv_cache: KvCache
+    roomy_engine: Engine, temperature: float, kv_cache: CacheMode
 ) -> None:
-    options = DecodingOptions(
+    options = SamplingParams(
         gen_length=48, block_length=16, steps=24, temperature=temperature, seed=7, kv_cache=kv_cache
     )
     one = Job(prompt=[77, 202, 24, 37, 274, 48], options=options)

@@ -9,16 +9,15 @@ from testing.folders import GOLDEN
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.wire import CONTEXT_LENGTH
-from worker.decoding.confidence import Remasking
-from worker.engine.request import DecodingOptions, KvCache
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import LoadedModel
 from worker.options import InvalidRequestError, defaults_for, settle
+from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 DEFAULTS = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(max_tokens=64, threshold=0.5))
 
 
-def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any) -> DecodingOptions:
+def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any) -> SamplingParams:
     request = pb.GenerateRequest(prompt=pb.Tokens(ids=prompt or []), options=pb.DiffusionOptions(**options))
     return settle(request, DEFAULTS, model)
 
@@ -170,7 +169,7 @@ def test_a_rule_of_the_request_ends_that_of_the_defaults(golden_model: LoadedMod
 def test_names_on_the_wire_are_those_of_the_engine(golden_model: LoadedModel) -> None:
     for name in ("none", "prefix", "dual"):
         wire = pb.KvCache.Value(f"KV_CACHE_{name.upper()}")
-        assert settled(golden_model, kv_cache=wire).kv_cache is KvCache(name)
+        assert settled(golden_model, kv_cache=wire).kv_cache is CacheMode(name)
     for name in ("low_confidence", "random", "margin", "entropy"):
         wire = pb.Remasking.Value(f"REMASKING_{name.upper()}")
         assert settled(golden_model, remasking=wire).remasking is Remasking(name)

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from testing.oracle import Transformer
 from tests.unit.worker.test_exactness import GOLDEN, MASK, started
-from worker.decoding.knobs import Knobs
 from worker.decoding.predict import predict
-from worker.engine.request import DecodingOptions, Update
+from worker.decoding.sampling_metadata import SamplingTensors
+from worker.engine.request import Update
 from worker.models.loading import LoadedModel
+from worker.sampling_params import SamplingParams
 
 # A test with a right sampler fails with this probability when its seeds are changed.
 IMPROBABLE = 1e-3
@@ -66,15 +67,15 @@ def improbability(drawn: Tensor, expected: Tensor) -> float:
 def draw(filters: dict[str, Any], **keys: Tensor) -> Tensor:
     """One sample of `LOGITS` for each of the keys."""
     zeros = torch.zeros(DRAWS, dtype=torch.int64)
-    knobs = Knobs(
+    knobs = SamplingTensors(
         temperature=torch.full((DRAWS,), filters["temperature"]).double(),
         top_p=torch.full((DRAWS,), filters.get("top_p", 1.0)).double(),
         top_k=torch.full((DRAWS,), filters.get("top_k", 0)),
         seeds=keys.get("seeds", zeros),
         positions=keys.get("positions", zeros),
         steps=keys.get("steps", zeros),
-        sampled=torch.arange(DRAWS),
-        filtered=torch.arange(DRAWS) if len(filters) > 1 else None,
+        sampled_rows=torch.arange(DRAWS),
+        filtered_rows=torch.arange(DRAWS) if len(filters) > 1 else None,
     )
     return predict(LOGITS.repeat(DRAWS, 1), LIKELIEST, knobs).tokens
 
@@ -103,7 +104,7 @@ def test_the_engine_samples_from_the_softmax_of_the_model(golden_model: LoadedMo
     updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
     with started(golden_model, max_running=200) as engine:
         for seed in range(draws):
-            options = DecodingOptions(gen_length=1, block_length=1, steps=1, seed=seed, **filters)
+            options = SamplingParams(gen_length=1, block_length=1, steps=1, seed=seed, **filters)
             engine.submit(str(seed), PROMPT, options, updates.put)
         committed = [update.committed for update in (updates.get(timeout=60) for _ in range(2 * draws))]
     drawn = torch.tensor([token.id for tokens in committed for token in tokens])

@@ -17,7 +17,8 @@ def choose(
     confidences: list[float], quota: int, threshold: float | None = None, factor: float | None = None
 ) -> list[bool]:
     scores = torch.tensor([confidences], dtype=torch.float64)
-    chosen = choose_positions(scores, torch.tensor([quota]), numbers(threshold), numbers(factor))
+    least = torch.tensor([quota if threshold is None and factor is None else 1])
+    chosen = choose_positions(scores, least, torch.tensor([quota]), numbers(threshold), numbers(factor))
     return [bool(one) for one in chosen[0]]
 
 
@@ -54,8 +55,16 @@ def test_what_is_not_a_number_is_never_committed() -> None:
     assert choose([torch.nan, 0.5, torch.nan], 3) == [False, True, False]
 
 
+def test_the_surest_are_committed_up_to_the_least_and_all_that_pass_beyond() -> None:
+    confidences = torch.tensor([[0.9, 0.8, 0.7, 0.1]], dtype=torch.float64)
+    least, most = torch.tensor([2]), torch.tensor([4])
+    for threshold, expected in ((0.95, 2), (0.7, 3), (0.0, 4)):
+        assert choose_positions(confidences, least, most, numbers(threshold), numbers(None)).sum() == expected
+
+
 def test_requests_in_one_batch_follow_their_own_rules() -> None:
     confidences = torch.tensor([[0.9, 0.8, 0.7], [0.9, 0.8, 0.7], [0.2, NOT_MASKED, 0.1], [0.9, 0.8, 0.7]])
     factors = numbers(None, None, None, 0.7)
-    chosen = choose_positions(confidences, torch.tensor([1, 3, 3, 3]), numbers(None, 0.75, 0.9, None), factors)
+    least, most = torch.tensor([[1, 1, 1, 1], [1, 3, 3, 3]])
+    chosen = choose_positions(confidences, least, most, numbers(None, 0.75, 0.9, None), factors)
     assert chosen.tolist() == [[True, False, False], [True, True, False], [True, False, False], [True, True, False]]

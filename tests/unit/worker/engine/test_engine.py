@@ -1,26 +1,27 @@
 import queue
 import threading
-from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import pytest
 import torch
 
-from worker.decoding.confidence import Remasking
 from worker.engine.engine import Engine, EngineStoppedError
-from worker.engine.request import DecodingOptions, FinishReason, KvCache, Request, Update
+from worker.engine.model_runner import StepOutput
+from worker.engine.request import FinishReason, Update
 from worker.engine.scheduler import Limits, NeverFitsError, QueueFullError
+from worker.engine.step_plan import StepPlan
 from worker.models.loading import LoadedModel
+from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 PROMPT = [77, 202, 24, 37, 274, 48]
 END, MASK = 304, 305
-ENDLESS = DecodingOptions(gen_length=400, block_length=400, steps=400)
+ENDLESS = SamplingParams(gen_length=400, block_length=400, steps=400)
 
 
 def of_case(case: dict[str, Any]) -> dict[str, Any]:
     kept = ("gen_length", "block_length", "steps", "threshold", "cfg_scale")
-    return {key: case[key] for key in kept} | {"kv_cache": KvCache(case["cache"])}
+    return {key: case[key] for key in kept} | {"kv_cache": CacheMode(case["cache"])}
 
 
 def test_a_seed_gives_the_same_tokens_alone_and_among_others(submit: Any) -> None:
@@ -117,13 +118,13 @@ def test_a_cancelled_request_leaves_within_one_step(engine: Engine, submit: Any)
 def batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many requests took part in each step so far."""
     sizes: list[int] = []
-    step = engine._denoiser.step
+    execute = engine._executor.execute
 
-    def recorded(requests: Sequence[Request]) -> list[Update]:
-        sizes.append(len(requests))
-        return step(requests)
+    def recorded(plan: StepPlan) -> StepOutput:
+        sizes.append(len(plan.rules.least))
+        return execute(plan)
 
-    monkeypatch.setattr(engine._denoiser, "step", recorded)
+    monkeypatch.setattr(engine._executor, "execute", recorded)
     return sizes
 
 
@@ -239,7 +240,7 @@ def test_a_failed_step_leaves_what_others_hold_in_the_cache(
     case = next(case for case in golden_cases if case["cache"] == "dual" and case["threshold"] is None)
     listener = submit(case["prompt_ids"], **of_case(case))
     listener.next()
-    engine._denoiser.probe()
+    engine._executor.check_health()
     assert list(listener.last().canvas) == case["output_ids"]
 
 
@@ -297,13 +298,13 @@ def test_an_engine_that_fails_ends_all_requests_and_says_so(
 def test_logits_in_chunks_give_the_same_tokens(engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"gen_length": 24, "temperature": 0.8, "seed": 5, "cfg_scale": 0.5, "top_logprobs": 2}
     whole = submit(PROMPT, **options).last().canvas
-    monkeypatch.setattr(engine._denoiser, "_rows_at_once", 7)
+    monkeypatch.setattr(engine._executor.runner, "rows_at_once", 7)
     assert submit(PROMPT, **options).last().canvas == whole
 
 
 def test_a_request_larger_than_the_cache_is_refused_by_the_name_of_its_field(golden_model: LoadedModel) -> None:
     engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=100))
-    options = DecodingOptions(gen_length=50, block_length=50, steps=50, cfg_scale=1.0)
+    options = SamplingParams(gen_length=50, block_length=50, steps=50, cfg_scale=1.0)
     with pytest.raises(
         NeverFitsError, match=r"^gen_length: .* length is 50 tokens. However, .* 56 positions twice.* holds 100"
     ):
@@ -330,9 +331,9 @@ def test_a_bias_bans_a_token_and_forces_another(submit: Any) -> None:
 def test_a_suffix_is_seen_and_kept(submit: Any) -> None:
     suffix = [MASK, END, 11, 12]
     assert submit(PROMPT, suffix=suffix).last().canvas != submit(PROMPT).last().canvas
-    listener = submit(PROMPT, suffix=suffix, kv_cache=KvCache.PREFIX, block_length=4)
+    listener = submit(PROMPT, suffix=suffix, kv_cache=CacheMode.PREFIX, block_length=4)
     assert len(listener.last().canvas) == 16
-    assert listener.request.canvases[0].tolist() == [*PROMPT, *listener.seen[-1].canvas, *suffix]
+    assert listener.request.canvas.streams[0].tolist() == [*PROMPT, *listener.seen[-1].canvas, *suffix]
 
 
 def test_an_engine_that_has_done_its_work_rests(engine: Engine, submit: Any) -> None:

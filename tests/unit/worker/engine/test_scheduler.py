@@ -4,17 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.request import CommittedToken, DecodingOptions, FinishReason, KvCache, Request
+from worker.engine.request import CommittedToken, FinishReason, Request, build_request
 from worker.engine.scheduler import Limits, QueueFullError, Scheduler
+from worker.sampling_params import CacheMode, SamplingParams
 
 MASK = 9
 
 
 def request(
-    prompt: int = 10, gen: int = 8, block: int = 4, cache: KvCache = KvCache.DUAL, cfg_scale: float = 0.0
+    prompt: int = 10, gen: int = 8, block: int = 4, cache: CacheMode = CacheMode.DUAL, cfg_scale: float = 0.0
 ) -> Request:
-    options = DecodingOptions(gen_length=gen, block_length=block, steps=gen, kv_cache=cache, cfg_scale=cfg_scale)
-    return Request("test", [1] * prompt, (), options, MASK, lambda _: None)
+    options = SamplingParams(gen_length=gen, block_length=block, steps=gen, kv_cache=cache, cfg_scale=cfg_scale)
+    return build_request("test", [1] * prompt, options, mask_token_id=MASK)
 
 
 def scheduler(max_running: int = 8, max_waiting: int = 100, positions: int = 1000, max_rows: int = 40) -> Scheduler:
@@ -24,7 +25,7 @@ def scheduler(max_running: int = 8, max_waiting: int = 100, positions: int = 100
 
 def run(step: list[Request]) -> None:
     for one in step:
-        one.commit([CommittedToken(int(one.masked[0]), 1, 0.0, 1)])
+        one.commit([CommittedToken(int(one.next_pass.candidates[0]) - one.canvas.start, 1, 0.0, 1)])
 
 
 def test_first_come_is_first_served_and_nobody_overtakes() -> None:
@@ -41,7 +42,7 @@ def test_first_come_is_first_served_and_nobody_overtakes() -> None:
 
 def test_whole_canvases_take_turns_within_the_bound_on_rows() -> None:
     queue = scheduler()
-    first, second, third = (request(cache=KvCache.NONE) for _ in range(3))
+    first, second, third = (request(cache=CacheMode.NONE) for _ in range(3))
     for one in (first, second, third):
         queue.add(one)
     assert [queue.schedule() for _ in range(3)] == [[first, second], [first, third], [first, second]]
@@ -49,7 +50,7 @@ def test_whole_canvases_take_turns_within_the_bound_on_rows() -> None:
 
 def test_a_stream_of_short_requests_starves_nobody() -> None:
     queue = scheduler(max_running=3)
-    long = request(cache=KvCache.NONE)
+    long = request(cache=CacheMode.NONE)
     queue.add(long)
     steps = 0
     while not long.finish_reason:
@@ -58,7 +59,7 @@ def test_a_stream_of_short_requests_starves_nobody() -> None:
         run(queue.schedule())
         queue.take_finished()
         steps += 1
-        assert steps <= 3 * long.options.gen_length
+        assert steps <= 3 * long.params.gen_length
     assert queue.waiting
 
 
@@ -81,7 +82,7 @@ def test_requests_in_the_middle_of_a_block_run_in_every_step() -> None:
     for _ in range(2):
         step = queue.schedule()
         assert middle in step
-        assert sum(one.rows for one in step) <= 40 + 38
+        assert sum(one.next_pass.rows for one in step) <= 40 + 38
         run(step)
 
 
@@ -118,7 +119,7 @@ sizes = st.builds(
     prompt=st.integers(0, 60),
     gen=st.integers(1, 20),
     block=st.integers(1, 20),
-    cache=st.sampled_from(KvCache),
+    cache=st.sampled_from(CacheMode),
     cfg_scale=st.sampled_from([0.0, 1.0]),
 )
 
@@ -131,9 +132,9 @@ def test_every_request_ends_and_no_step_costs_more_than_the_bound(requests: list
         queue.add(one)
     ended: list[Request] = []
     for step in steps(queue, ended):
-        short = sum(one.rows for one in step if not one.runs_whole)
-        whole = [one.rows for one in step if one.runs_whole]
-        assert short <= max(max_rows, *(one.most_cached_rows for one in requests))
+        short = sum(one.next_pass.rows for one in step if one.next_pass.cost == "cached")
+        whole = [one.next_pass.rows for one in step if one.next_pass.cost == "refresh"]
+        assert short <= max(max_rows, *(one.max_cached_rows for one in requests))
         assert short + sum(whole) <= max_rows or len(whole) <= 1
         run(step)
     assert set(ended) == set(requests)

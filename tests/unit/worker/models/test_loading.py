@@ -213,6 +213,12 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         Checkpoint.find(str(GOLDEN)).with_tokenizer(str(tmp_path))
 
 
+def test_a_gpu_without_a_number_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, answer in (("is_available", True), ("device_count", 2), ("current_device", 1)):
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+    assert choose_device("cuda") == torch.device("cuda:1")
+
+
 def test_a_gpu_that_is_not_there_is_a_clear_error() -> None:
     with pytest.raises(CheckpointError, match="device cuda:99"):
         choose_device("cuda:99")

@@ -1,4 +1,4 @@
-"""How many: the blocks of the generated span, and the share of the masked positions that each step commits.
+"""Blocks of the generated span, and the share of the masked positions that each step commits.
 
 The rule is that of LLaDA's `generate`; where numbers do not divide, the first blocks and the first steps get one more.
 """

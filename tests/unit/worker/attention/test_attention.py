@@ -3,39 +3,30 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import varlen
 
-from worker.engine.attention import RunByRun, flash_attention, varlen_kernel
-from worker.engine.batch import Run
-from worker.engine.kv_cache import KeysAndValues
-from worker.models.llada import LladaConfig
+from worker.attention.base import PackedSegment
+from worker.attention.sdpa import SdpaBackend
+from worker.attention.varlen import flash_attention, varlen_kernel
+from worker.kvcache.arena import KVCache, KVCacheSpec
 
-RUNS = [Run(0, 5, 2, 9), Run(5, 6, 11, 1), Run(6, 40, 12, 48)]
+SEGMENTS = [PackedSegment(0, 5, 2, 9), PackedSegment(5, 6, 11, 1), PackedSegment(6, 40, 12, 48)]
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_each_run_attends_to_its_own_slot_in_the_precision_of_its_dtype(dtype: torch.dtype, kv_heads: int) -> None:
-    config = LladaConfig(
-        d_model=64,
-        n_layers=1,
-        n_heads=4,
-        n_kv_heads=kv_heads,
-        mlp_hidden_size=64,
-        vocab_size=10,
-        embedding_size=10,
-        max_sequence_length=60,
-    )
+def test_each_segment_attends_to_its_own_slot_in_the_precision_of_its_dtype(dtype: torch.dtype, kv_heads: int) -> None:
+    spec = KVCacheSpec(layers=1, kv_heads=kv_heads, head_dim=16)
     torch.manual_seed(0)
-    arena = KeysAndValues(config, 60, dtype, torch.device("cpu"))
+    arena = KVCache(spec, 60, dtype, torch.device("cpu"))
     arena.keys.normal_()
     arena.values.normal_()
     queries = (torch.randn(40, 4, 16) * 3).to(dtype)
     keys, values = torch.randn(2, 40, kv_heads, 16).to(dtype)
-    places = torch.cat([torch.arange(run.first, run.first + run.end - run.start) for run in RUNS])
+    places = torch.cat([torch.arange(run.kv_start, run.kv_start + run.end - run.start) for run in SEGMENTS])
     before = torch.backends.mkldnn.matmul.fp32_precision
-    attended = RunByRun(arena, places, RUNS)(0, queries, keys, values)
+    attended = SdpaBackend(arena, places, SEGMENTS)(0, queries, keys, values)
     assert torch.backends.mkldnn.matmul.fp32_precision == before
-    for run in RUNS:
-        slot = slice(run.first, run.first + run.length)
+    for run in SEGMENTS:
+        slot = slice(run.kv_start, run.kv_start + run.kv_length)
         exact = [queries[run.start : run.end].transpose(0, 1), arena.keys[0, :, slot], arena.values[0, :, slot]]
         query, key, value = (heads.double()[None] for heads in exact)
         expected = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)[0].transpose(0, 1)

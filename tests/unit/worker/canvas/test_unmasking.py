@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.decoding.schedule import block_bounds, quota, steps_of_block
+from worker.canvas.unmasking import block_bounds, quota, steps_of_block
 
 lengths = st.integers(1, 400)
 

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.attention.varlen import passes_trial
+from worker.engine.cuda_graphs import GRAPH_ROWS, EagerForward, GraphForward
 from worker.engine.engine import Engine
-from worker.engine.forward import GRAPH_ROWS, EagerForward, GraphForward, agrees
-from worker.engine.kv_cache import KeysAndValues
-from worker.engine.request import KvCache
+from worker.engine.step_plan import StepPlan
+from worker.kvcache.arena import KVCache
+from worker.sampling_params import CacheMode
 
 
 def kernel(
@@ -40,29 +42,29 @@ def kernel(
     return attended
 
 
-def use_graphs(engine: Engine, max_runs: int) -> list[int]:
+def use_graphs(engine: Engine, max_segments: int) -> list[int]:
     """Makes the engine's passes those of a GPU; returns the rows of every pass that was not a replay."""
-    denoiser = engine._denoiser
-    network, arena = engine.model.network, denoiser._arena
+    runner = engine._executor.runner
+    network, arena = engine.model.network, runner.cache
     eager = EagerForward(network, arena, kernel)
     seen: list[int] = []
 
-    def counted(batch: Any) -> Tensor:
-        seen.append(len(batch.token_ids))
-        return eager(batch)
+    def counted(plan: StepPlan) -> Tensor:
+        seen.append(len(plan.token_ids))
+        return eager(plan)
 
-    denoiser._forward = GraphForward(network, arena, kernel, counted, lambda forward: forward, max_runs=max_runs)
+    runner.forward = GraphForward(network, arena, kernel, counted, lambda forward: forward, max_segments=max_segments)
     return seen
 
 
 def test_replayed_passes_give_the_golden_tokens_in_mixed_batches(
     engine: Engine, submit: Any, golden_cases: list[dict[str, Any]]
 ) -> None:
-    eager = use_graphs(engine, max_runs=32)
+    eager = use_graphs(engine, max_segments=32)
     cases = golden_cases[::3]
     options = ("gen_length", "block_length", "steps", "threshold", "cfg_scale")
     listeners = [
-        submit(case["prompt_ids"], **{key: case[key] for key in options}, kv_cache=KvCache(case["cache"]))
+        submit(case["prompt_ids"], **{key: case[key] for key in options}, kv_cache=CacheMode(case["cache"]))
         for case in cases
     ]
     for case, listener in zip(cases, listeners, strict=True):
@@ -72,7 +74,7 @@ def test_replayed_passes_give_the_golden_tokens_in_mixed_batches(
 
 def test_more_runs_than_a_graph_has_room_for_are_run_without_it(engine: Engine, submit: Any) -> None:
     alone = submit([1, 2, 3], cfg_scale=1.0).last().canvas
-    eager = use_graphs(engine, max_runs=1)
+    eager = use_graphs(engine, max_segments=1)
     assert submit([1, 2, 3], cfg_scale=1.0).last().canvas == alone
     assert eager
 
@@ -84,6 +86,6 @@ def test_a_kernel_that_fails_its_trial_is_not_used(engine: Engine, broken: str) 
             raise RuntimeError("no kernel image is available")
         return kernel(*tensors, **options | {"seqused_k": options["cu_seq_k"].diff().int()})
 
-    arena = KeysAndValues(engine.model.network.config, 20, torch.float32, torch.device("cpu"))
-    assert agrees(kernel, arena)
-    assert not agrees(wrong, arena)
+    arena = KVCache(engine.model.network.config.kv, 20, torch.float32, torch.device("cpu"))
+    assert passes_trial(kernel, arena, heads=4)
+    assert not passes_trial(wrong, arena, heads=4)
