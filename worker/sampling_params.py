@@ -12,6 +12,14 @@ class Remasking(Enum):
     RANDOM = "random"  # a uniform number
     MARGIN = "margin"  # the gap between the probabilities of the two likeliest tokens
     ENTROPY = "entropy"  # exp(-entropy): 1 where all probability is on one token
+    SEQUENTIAL = "sequential"  # from left to right
+
+
+class CanvasMode(Enum):
+    """How a canvas comes to its length."""
+
+    FIXED = "fixed"  # all masks from the start
+    GROW = "grow"  # a block of masks behind the other, until an end token
 
 
 class CacheMode(Enum):
@@ -29,9 +37,12 @@ class SamplingParams:
     gen_length: int
     block_length: int
     steps: int
+    steps_per_block: int | None = None
+    canvas: CanvasMode = CanvasMode.FIXED
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     seed: int = 0
     cfg_scale: float = 0.0
     remasking: Remasking = Remasking.LOW_CONFIDENCE
@@ -39,6 +50,12 @@ class SamplingParams:
     threshold: float | None = None
     factor: float | None = None
     max_parallel_tokens: int | None = None
+    min_parallel_tokens: int = 1
+    min_tokens: int = 0
+    end_of_thinking_boost: float = 0.0
+    end_of_thinking_power: float = 2.0
+    end_of_thinking_ids: tuple[int, ...] = ()
+    thinking_budget: int | None = None
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     top_logprobs: int = 0
     end_token_ids: frozenset[int] = frozenset()

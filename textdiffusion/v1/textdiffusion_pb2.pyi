@@ -35,6 +35,10 @@ class _RemaskingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Remasking.V
     """largest gap between the two likeliest tokens first"""
     REMASKING_ENTROPY: _Remasking.ValueType  # 4
     """lowest entropy first"""
+    REMASKING_SEQUENTIAL: _Remasking.ValueType  # 5
+    """from left to right"""
+    REMASKING_ORIGIN: _Remasking.ValueType  # 6
+    """Dream's: each masked position on its own, with the step's probability"""
 
 class Remasking(_Remasking, metaclass=_RemaskingEnumTypeWrapper):
     """Which masked positions a step prefers to commit."""
@@ -49,7 +53,78 @@ REMASKING_MARGIN: Remasking.ValueType  # 3
 """largest gap between the two likeliest tokens first"""
 REMASKING_ENTROPY: Remasking.ValueType  # 4
 """lowest entropy first"""
+REMASKING_SEQUENTIAL: Remasking.ValueType  # 5
+"""from left to right"""
+REMASKING_ORIGIN: Remasking.ValueType  # 6
+"""Dream's: each masked position on its own, with the step's probability"""
 Global___Remasking: _TypeAlias = Remasking  # noqa: Y015
+
+class _Canvas:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CanvasEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Canvas.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANVAS_UNSPECIFIED: _Canvas.ValueType  # 0
+    """the family's own"""
+    CANVAS_FIXED: _Canvas.ValueType  # 1
+    """gen_length masks from the start"""
+    CANVAS_GROW: _Canvas.ValueType  # 2
+    """one block of masks after the other, until an end token or gen_length"""
+
+class Canvas(_Canvas, metaclass=_CanvasEnumTypeWrapper):
+    """How the canvas comes to its length."""
+
+CANVAS_UNSPECIFIED: Canvas.ValueType  # 0
+"""the family's own"""
+CANVAS_FIXED: Canvas.ValueType  # 1
+"""gen_length masks from the start"""
+CANVAS_GROW: Canvas.ValueType  # 2
+"""one block of masks after the other, until an end token or gen_length"""
+Global___Canvas: _TypeAlias = Canvas  # noqa: Y015
+
+class _Schedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
+    """the family's own"""
+    SCHEDULE_QUOTA: _Schedule.ValueType  # 1
+    """equal shares (LLaDA)"""
+    SCHEDULE_TIMESTEPS: _Schedule.ValueType  # 2
+    """Dream's: int(masked * (1 - t[i+1] / t[i])), t from 1 to timestep_eps"""
+
+class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
+    """How steps become a number of positions per step."""
+
+SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
+"""the family's own"""
+SCHEDULE_QUOTA: Schedule.ValueType  # 1
+"""equal shares (LLaDA)"""
+SCHEDULE_TIMESTEPS: Schedule.ValueType  # 2
+"""Dream's: int(masked * (1 - t[i+1] / t[i])), t from 1 to timestep_eps"""
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """interactive"""
+    PRIORITY_BATCH: _Priority.ValueType  # 1
+    """runs in what interactive requests leave"""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper): ...
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""interactive"""
+PRIORITY_BATCH: Priority.ValueType  # 1
+"""runs in what interactive requests leave"""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 class _KvCache:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -101,6 +176,33 @@ FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
 """the canvas is full"""
 FINISH_REASON_CANCELLED: FinishReason.ValueType  # 3
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
+
+class _Estimator:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EstimatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Estimator.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ESTIMATOR_UNSPECIFIED: _Estimator.ValueType  # 0
+    """chain"""
+    ESTIMATOR_CHAIN: _Estimator.ValueType  # 1
+    """the sum of log p(x_i | x_<i, the rest masked)"""
+    ESTIMATOR_CONFIDENCE: _Estimator.ValueType  # 2
+    """iLLaDA's: the surest of the true tokens is revealed first"""
+    ESTIMATOR_MONTE_CARLO: _Estimator.ValueType  # 3
+    """LLaDA's get_log_likelihood"""
+
+class Estimator(_Estimator, metaclass=_EstimatorEnumTypeWrapper): ...
+
+ESTIMATOR_UNSPECIFIED: Estimator.ValueType  # 0
+"""chain"""
+ESTIMATOR_CHAIN: Estimator.ValueType  # 1
+"""the sum of log p(x_i | x_<i, the rest masked)"""
+ESTIMATOR_CONFIDENCE: Estimator.ValueType  # 2
+"""iLLaDA's: the surest of the true tokens is revealed first"""
+ESTIMATOR_MONTE_CARLO: Estimator.ValueType  # 3
+"""LLaDA's get_log_likelihood"""
+Global___Estimator: _TypeAlias = Estimator  # noqa: Y015
 
 @_typing.final
 class Tokens(_message.Message):
@@ -165,6 +267,24 @@ class DiffusionOptions(_message.Message):
     IGNORE_EOS_FIELD_NUMBER: _builtins.int
     LOGIT_BIAS_FIELD_NUMBER: _builtins.int
     TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
+    CANVAS_FIELD_NUMBER: _builtins.int
+    STEPS_PER_BLOCK_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    TIMESTEP_EPS_FIELD_NUMBER: _builtins.int
+    MIN_PARALLEL_TOKENS_FIELD_NUMBER: _builtins.int
+    EDITING_THRESHOLD_FIELD_NUMBER: _builtins.int
+    MAX_POST_STEPS_FIELD_NUMBER: _builtins.int
+    END_OF_THINKING_BOOST_FIELD_NUMBER: _builtins.int
+    END_OF_THINKING_POWER_FIELD_NUMBER: _builtins.int
+    END_OF_THINKING_IDS_FIELD_NUMBER: _builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    DRAFT_DEPTH_FIELD_NUMBER: _builtins.int
+    THINKING_BUDGET_FIELD_NUMBER: _builtins.int
+    MIN_TOKENS_FIELD_NUMBER: _builtins.int
+    MIN_P_FIELD_NUMBER: _builtins.int
+    REMASKING_TEMPERATURE_FIELD_NUMBER: _builtins.int
     gen_length: _builtins.int
     """masked positions to fill"""
     block_length: _builtins.int
@@ -181,7 +301,7 @@ class DiffusionOptions(_message.Message):
     remasking: Global___Remasking.ValueType
     kv_cache: Global___KvCache.ValueType
     threshold: _builtins.float
-    """all at or above this confidence, at least one"""
+    """all at or above this confidence (LLaDA, iLLaDA, Dream) or above it (LLaDA2, SDAR), and the family's least"""
     factor: _builtins.float
     """as many, n, as keep (n + 1)(1 - confidence_n) < factor, at least one"""
     max_parallel_tokens: _builtins.int
@@ -190,12 +310,44 @@ class DiffusionOptions(_message.Message):
     """fill the whole canvas"""
     top_logprobs: _builtins.int
     """alternatives to report per committed token"""
+    canvas: Global___Canvas.ValueType
+    steps_per_block: _builtins.int
+    """denoising steps of each block, instead of `steps`"""
+    schedule: Global___Schedule.ValueType
+    timestep_eps: _builtins.float
+    """of SCHEDULE_TIMESTEPS"""
+    min_parallel_tokens: _builtins.int
+    """lower bound on what one step commits, where masks are left"""
+    editing_threshold: _builtins.float
+    """LLaDA2.1: tokens of the active block are rewritten above this probability"""
+    max_post_steps: _builtins.int
+    """LLaDA2.1: steps after a block's last mask, for rewriting"""
+    end_of_thinking_boost: _builtins.float
+    """iLLaDA: added to the next token of end_of_thinking_ids ..."""
+    end_of_thinking_power: _builtins.float
+    """... times (generated / gen_length) to this power"""
+    repetition_penalty: _builtins.float
+    presence_penalty: _builtins.float
+    frequency_penalty: _builtins.float
+    draft_depth: _builtins.int
+    """lossless drafting: candidate canvases per pass; 0 or 1: none"""
+    thinking_budget: _builtins.int
+    """stands for gen_length in the formula of the boost"""
+    min_tokens: _builtins.int
+    """no end token among the first so many generated positions"""
+    min_p: _builtins.float
+    remasking_temperature: _builtins.float
+    """Dream's alg_temp: positions are drawn from softmax(confidence / this)"""
     @_builtins.property
     def stop_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """beside the model's own end tokens"""
 
     @_builtins.property
     def logit_bias(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]: ...
+    @_builtins.property
+    def end_of_thinking_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """empty: the model's own"""
+
     def __init__(
         self,
         *,
@@ -216,25 +368,73 @@ class DiffusionOptions(_message.Message):
         ignore_eos: _builtins.bool = ...,
         logit_bias: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
         top_logprobs: _builtins.int = ...,
+        canvas: Global___Canvas.ValueType = ...,
+        steps_per_block: _builtins.int | None = ...,
+        schedule: Global___Schedule.ValueType = ...,
+        timestep_eps: _builtins.float | None = ...,
+        min_parallel_tokens: _builtins.int | None = ...,
+        editing_threshold: _builtins.float | None = ...,
+        max_post_steps: _builtins.int | None = ...,
+        end_of_thinking_boost: _builtins.float | None = ...,
+        end_of_thinking_power: _builtins.float | None = ...,
+        end_of_thinking_ids: _abc.Iterable[_builtins.int] | None = ...,
+        repetition_penalty: _builtins.float | None = ...,
+        presence_penalty: _builtins.float | None = ...,
+        frequency_penalty: _builtins.float | None = ...,
+        draft_depth: _builtins.int | None = ...,
+        thinking_budget: _builtins.int | None = ...,
+        min_tokens: _builtins.int | None = ...,
+        min_p: _builtins.float | None = ...,
+        remasking_temperature: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_length", b"_block_length", "_cfg_scale", b"_cfg_scale", "_gen_length", b"_gen_length", "_max_parallel_tokens", b"_max_parallel_tokens", "_seed", b"_seed", "_steps", b"_steps", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "block_length", b"block_length", "cfg_scale", b"cfg_scale", "factor", b"factor", "gen_length", b"gen_length", "max_parallel_tokens", b"max_parallel_tokens", "parallel", b"parallel", "seed", b"seed", "steps", b"steps", "temperature", b"temperature", "threshold", b"threshold", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_block_length", b"_block_length", "_cfg_scale", b"_cfg_scale", "_draft_depth", b"_draft_depth", "_editing_threshold", b"_editing_threshold", "_end_of_thinking_boost", b"_end_of_thinking_boost", "_end_of_thinking_power", b"_end_of_thinking_power", "_frequency_penalty", b"_frequency_penalty", "_gen_length", b"_gen_length", "_max_parallel_tokens", b"_max_parallel_tokens", "_max_post_steps", b"_max_post_steps", "_min_p", b"_min_p", "_min_parallel_tokens", b"_min_parallel_tokens", "_min_tokens", b"_min_tokens", "_presence_penalty", b"_presence_penalty", "_remasking_temperature", b"_remasking_temperature", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_steps", b"_steps", "_steps_per_block", b"_steps_per_block", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timestep_eps", b"_timestep_eps", "_top_k", b"_top_k", "_top_p", b"_top_p", "block_length", b"block_length", "cfg_scale", b"cfg_scale", "draft_depth", b"draft_depth", "editing_threshold", b"editing_threshold", "end_of_thinking_boost", b"end_of_thinking_boost", "end_of_thinking_power", b"end_of_thinking_power", "factor", b"factor", "frequency_penalty", b"frequency_penalty", "gen_length", b"gen_length", "max_parallel_tokens", b"max_parallel_tokens", "max_post_steps", b"max_post_steps", "min_p", b"min_p", "min_parallel_tokens", b"min_parallel_tokens", "min_tokens", b"min_tokens", "parallel", b"parallel", "presence_penalty", b"presence_penalty", "remasking_temperature", b"remasking_temperature", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "steps", b"steps", "steps_per_block", b"steps_per_block", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "threshold", b"threshold", "timestep_eps", b"timestep_eps", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_length", b"_block_length", "_cfg_scale", b"_cfg_scale", "_gen_length", b"_gen_length", "_max_parallel_tokens", b"_max_parallel_tokens", "_seed", b"_seed", "_steps", b"_steps", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "block_length", b"block_length", "cfg_scale", b"cfg_scale", "factor", b"factor", "gen_length", b"gen_length", "ignore_eos", b"ignore_eos", "kv_cache", b"kv_cache", "logit_bias", b"logit_bias", "max_parallel_tokens", b"max_parallel_tokens", "parallel", b"parallel", "remasking", b"remasking", "seed", b"seed", "steps", b"steps", "stop_token_ids", b"stop_token_ids", "temperature", b"temperature", "threshold", b"threshold", "top_k", b"top_k", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_block_length", b"_block_length", "_cfg_scale", b"_cfg_scale", "_draft_depth", b"_draft_depth", "_editing_threshold", b"_editing_threshold", "_end_of_thinking_boost", b"_end_of_thinking_boost", "_end_of_thinking_power", b"_end_of_thinking_power", "_frequency_penalty", b"_frequency_penalty", "_gen_length", b"_gen_length", "_max_parallel_tokens", b"_max_parallel_tokens", "_max_post_steps", b"_max_post_steps", "_min_p", b"_min_p", "_min_parallel_tokens", b"_min_parallel_tokens", "_min_tokens", b"_min_tokens", "_presence_penalty", b"_presence_penalty", "_remasking_temperature", b"_remasking_temperature", "_repetition_penalty", b"_repetition_penalty", "_seed", b"_seed", "_steps", b"_steps", "_steps_per_block", b"_steps_per_block", "_temperature", b"_temperature", "_thinking_budget", b"_thinking_budget", "_timestep_eps", b"_timestep_eps", "_top_k", b"_top_k", "_top_p", b"_top_p", "block_length", b"block_length", "canvas", b"canvas", "cfg_scale", b"cfg_scale", "draft_depth", b"draft_depth", "editing_threshold", b"editing_threshold", "end_of_thinking_boost", b"end_of_thinking_boost", "end_of_thinking_ids", b"end_of_thinking_ids", "end_of_thinking_power", b"end_of_thinking_power", "factor", b"factor", "frequency_penalty", b"frequency_penalty", "gen_length", b"gen_length", "ignore_eos", b"ignore_eos", "kv_cache", b"kv_cache", "logit_bias", b"logit_bias", "max_parallel_tokens", b"max_parallel_tokens", "max_post_steps", b"max_post_steps", "min_p", b"min_p", "min_parallel_tokens", b"min_parallel_tokens", "min_tokens", b"min_tokens", "parallel", b"parallel", "presence_penalty", b"presence_penalty", "remasking", b"remasking", "remasking_temperature", b"remasking_temperature", "repetition_penalty", b"repetition_penalty", "schedule", b"schedule", "seed", b"seed", "steps", b"steps", "steps_per_block", b"steps_per_block", "stop_token_ids", b"stop_token_ids", "temperature", b"temperature", "thinking_budget", b"thinking_budget", "threshold", b"threshold", "timestep_eps", b"timestep_eps", "top_k", b"top_k", "top_logprobs", b"top_logprobs", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__block_length: _TypeAlias = _typing.Literal["block_length"]  # noqa: Y015
     _WhichOneofArgType__block_length: _TypeAlias = _typing.Literal["_block_length", b"_block_length"]  # noqa: Y015
     _WhichOneofReturnType__cfg_scale: _TypeAlias = _typing.Literal["cfg_scale"]  # noqa: Y015
     _WhichOneofArgType__cfg_scale: _TypeAlias = _typing.Literal["_cfg_scale", b"_cfg_scale"]  # noqa: Y015
+    _WhichOneofReturnType__draft_depth: _TypeAlias = _typing.Literal["draft_depth"]  # noqa: Y015
+    _WhichOneofArgType__draft_depth: _TypeAlias = _typing.Literal["_draft_depth", b"_draft_depth"]  # noqa: Y015
+    _WhichOneofReturnType__editing_threshold: _TypeAlias = _typing.Literal["editing_threshold"]  # noqa: Y015
+    _WhichOneofArgType__editing_threshold: _TypeAlias = _typing.Literal["_editing_threshold", b"_editing_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__end_of_thinking_boost: _TypeAlias = _typing.Literal["end_of_thinking_boost"]  # noqa: Y015
+    _WhichOneofArgType__end_of_thinking_boost: _TypeAlias = _typing.Literal["_end_of_thinking_boost", b"_end_of_thinking_boost"]  # noqa: Y015
+    _WhichOneofReturnType__end_of_thinking_power: _TypeAlias = _typing.Literal["end_of_thinking_power"]  # noqa: Y015
+    _WhichOneofArgType__end_of_thinking_power: _TypeAlias = _typing.Literal["_end_of_thinking_power", b"_end_of_thinking_power"]  # noqa: Y015
+    _WhichOneofReturnType__frequency_penalty: _TypeAlias = _typing.Literal["frequency_penalty"]  # noqa: Y015
+    _WhichOneofArgType__frequency_penalty: _TypeAlias = _typing.Literal["_frequency_penalty", b"_frequency_penalty"]  # noqa: Y015
     _WhichOneofReturnType__gen_length: _TypeAlias = _typing.Literal["gen_length"]  # noqa: Y015
     _WhichOneofArgType__gen_length: _TypeAlias = _typing.Literal["_gen_length", b"_gen_length"]  # noqa: Y015
     _WhichOneofReturnType__max_parallel_tokens: _TypeAlias = _typing.Literal["max_parallel_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_parallel_tokens: _TypeAlias = _typing.Literal["_max_parallel_tokens", b"_max_parallel_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__max_post_steps: _TypeAlias = _typing.Literal["max_post_steps"]  # noqa: Y015
+    _WhichOneofArgType__max_post_steps: _TypeAlias = _typing.Literal["_max_post_steps", b"_max_post_steps"]  # noqa: Y015
+    _WhichOneofReturnType__min_p: _TypeAlias = _typing.Literal["min_p"]  # noqa: Y015
+    _WhichOneofArgType__min_p: _TypeAlias = _typing.Literal["_min_p", b"_min_p"]  # noqa: Y015
+    _WhichOneofReturnType__min_parallel_tokens: _TypeAlias = _typing.Literal["min_parallel_tokens"]  # noqa: Y015
+    _WhichOneofArgType__min_parallel_tokens: _TypeAlias = _typing.Literal["_min_parallel_tokens", b"_min_parallel_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__min_tokens: _TypeAlias = _typing.Literal["min_tokens"]  # noqa: Y015
+    _WhichOneofArgType__min_tokens: _TypeAlias = _typing.Literal["_min_tokens", b"_min_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__presence_penalty: _TypeAlias = _typing.Literal["presence_penalty"]  # noqa: Y015
+    _WhichOneofArgType__presence_penalty: _TypeAlias = _typing.Literal["_presence_penalty", b"_presence_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__remasking_temperature: _TypeAlias = _typing.Literal["remasking_temperature"]  # noqa: Y015
+    _WhichOneofArgType__remasking_temperature: _TypeAlias = _typing.Literal["_remasking_temperature", b"_remasking_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__repetition_penalty: _TypeAlias = _typing.Literal["repetition_penalty"]  # noqa: Y015
+    _WhichOneofArgType__repetition_penalty: _TypeAlias = _typing.Literal["_repetition_penalty", b"_repetition_penalty"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
     _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    _WhichOneofReturnType__steps_per_block: _TypeAlias = _typing.Literal["steps_per_block"]  # noqa: Y015
+    _WhichOneofArgType__steps_per_block: _TypeAlias = _typing.Literal["_steps_per_block", b"_steps_per_block"]  # noqa: Y015
     _WhichOneofReturnType__temperature: _TypeAlias = _typing.Literal["temperature"]  # noqa: Y015
     _WhichOneofArgType__temperature: _TypeAlias = _typing.Literal["_temperature", b"_temperature"]  # noqa: Y015
+    _WhichOneofReturnType__thinking_budget: _TypeAlias = _typing.Literal["thinking_budget"]  # noqa: Y015
+    _WhichOneofArgType__thinking_budget: _TypeAlias = _typing.Literal["_thinking_budget", b"_thinking_budget"]  # noqa: Y015
+    _WhichOneofReturnType__timestep_eps: _TypeAlias = _typing.Literal["timestep_eps"]  # noqa: Y015
+    _WhichOneofArgType__timestep_eps: _TypeAlias = _typing.Literal["_timestep_eps", b"_timestep_eps"]  # noqa: Y015
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
@@ -246,15 +446,45 @@ class DiffusionOptions(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cfg_scale) -> _WhichOneofReturnType__cfg_scale | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__draft_depth) -> _WhichOneofReturnType__draft_depth | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__editing_threshold) -> _WhichOneofReturnType__editing_threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_of_thinking_boost) -> _WhichOneofReturnType__end_of_thinking_boost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_of_thinking_power) -> _WhichOneofReturnType__end_of_thinking_power | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency_penalty) -> _WhichOneofReturnType__frequency_penalty | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gen_length) -> _WhichOneofReturnType__gen_length | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_parallel_tokens) -> _WhichOneofReturnType__max_parallel_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_post_steps) -> _WhichOneofReturnType__max_post_steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_p) -> _WhichOneofReturnType__min_p | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_parallel_tokens) -> _WhichOneofReturnType__min_parallel_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_tokens) -> _WhichOneofReturnType__min_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__presence_penalty) -> _WhichOneofReturnType__presence_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remasking_temperature) -> _WhichOneofReturnType__remasking_temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repetition_penalty) -> _WhichOneofReturnType__repetition_penalty | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps_per_block) -> _WhichOneofReturnType__steps_per_block | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature) -> _WhichOneofReturnType__temperature | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__thinking_budget) -> _WhichOneofReturnType__thinking_budget | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timestep_eps) -> _WhichOneofReturnType__timestep_eps | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
     @_typing.overload
@@ -265,6 +495,125 @@ class DiffusionOptions(_message.Message):
 Global___DiffusionOptions: _TypeAlias = DiffusionOptions  # noqa: Y015
 
 @_typing.final
+class Constraint(_message.Message):
+    """What the generated text has to be; a reply that a worker finishes always is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
+    JSON_OBJECT_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    AFTER_THINKING_FIELD_NUMBER: _builtins.int
+    json_schema: _builtins.str
+    regex: _builtins.str
+    json_object: _builtins.bool
+    after_thinking: _builtins.bool
+    """free until the end of thinking"""
+    @_builtins.property
+    def choices(self) -> Global___Choices: ...
+    @_builtins.property
+    def tool_calls(self) -> Global___ToolCalls: ...
+    def __init__(
+        self,
+        *,
+        json_schema: _builtins.str = ...,
+        regex: _builtins.str = ...,
+        choices: Global___Choices | None = ...,
+        json_object: _builtins.bool = ...,
+        tool_calls: Global___ToolCalls | None = ...,
+        after_thinking: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "regex", b"regex", "tool_calls", b"tool_calls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_thinking", b"after_thinking", "choices", b"choices", "json_object", b"json_object", "json_schema", b"json_schema", "kind", b"kind", "regex", b"regex", "tool_calls", b"tool_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["json_schema", "regex", "choices", "json_object", "tool_calls"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Constraint: _TypeAlias = Constraint  # noqa: Y015
+
+@_typing.final
+class ToolCalls(_message.Message):
+    """Calls as the model's template writes them: begin, {"name": ..., "arguments": ...}, end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    PARALLEL_FIELD_NUMBER: _builtins.int
+    begin: _builtins.str
+    end: _builtins.str
+    required: _builtins.bool
+    """else a reply may also be free text"""
+    parallel: _builtins.bool
+    """more than one call"""
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tool]: ...
+    def __init__(
+        self,
+        *,
+        begin: _builtins.str = ...,
+        end: _builtins.str = ...,
+        tools: _abc.Iterable[Global___Tool] | None = ...,
+        required: _builtins.bool = ...,
+        parallel: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "parallel", b"parallel", "required", b"required", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolCalls: _TypeAlias = ToolCalls  # noqa: Y015
+
+@_typing.final
+class Tool(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    json_schema: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        json_schema: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["json_schema", b"json_schema", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tool: _TypeAlias = Tool  # noqa: Y015
+
+@_typing.final
+class Choices(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Choices: _TypeAlias = Choices  # noqa: Y015
+
+@_typing.final
 class GenerateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,10 +622,18 @@ class GenerateRequest(_message.Message):
     SUFFIX_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     REPORT_CANVAS_FIELD_NUMBER: _builtins.int
+    CONSTRAINT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SKIP_PROMPT_CACHE_FIELD_NUMBER: _builtins.int
+    CACHE_SALT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """echoed, logged and traced"""
     report_canvas: _builtins.bool
     """updates carry the whole canvas too, for those who watch it denoise"""
+    priority: Global___Priority.ValueType
+    skip_prompt_cache: _builtins.bool
+    cache_salt: _builtins.bytes
+    """finished blocks of a prompt are shared between requests of the same salt only"""
     @_builtins.property
     def prompt(self) -> Global___Tokens: ...
     @_builtins.property
@@ -285,6 +642,8 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> Global___DiffusionOptions: ...
+    @_builtins.property
+    def constraint(self) -> Global___Constraint: ...
     def __init__(
         self,
         *,
@@ -293,10 +652,14 @@ class GenerateRequest(_message.Message):
         suffix: Global___Tokens | None = ...,
         options: Global___DiffusionOptions | None = ...,
         report_canvas: _builtins.bool = ...,
+        constraint: Global___Constraint | None = ...,
+        priority: Global___Priority.ValueType = ...,
+        skip_prompt_cache: _builtins.bool = ...,
+        cache_salt: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "prompt", b"prompt", "suffix", b"suffix"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["constraint", b"constraint", "options", b"options", "prompt", b"prompt", "suffix", b"suffix"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "prompt", b"prompt", "report_canvas", b"report_canvas", "request_id", b"request_id", "suffix", b"suffix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_salt", b"cache_salt", "constraint", b"constraint", "options", b"options", "priority", b"priority", "prompt", b"prompt", "report_canvas", b"report_canvas", "request_id", b"request_id", "skip_prompt_cache", b"skip_prompt_cache", "suffix", b"suffix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,7 +677,7 @@ class CommittedToken(_message.Message):
     TOP_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     position: _builtins.int
-    """0 is the first generated position"""
+    """0 is the first generated position; told again where it is rewritten (LLaDA2.1)"""
     id: _builtins.int
     logprob: _builtins.float
     """natural log, of the model's own distribution at the step that committed it"""
@@ -369,6 +732,7 @@ class Usage(_message.Message):
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
     COMMITTED_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     completion_tokens: _builtins.int
     """up to and without the end token"""
@@ -376,6 +740,7 @@ class Usage(_message.Message):
     """that this request took part in"""
     committed_tokens: _builtins.int
     """all of them, beyond an end token too"""
+    cached_prompt_tokens: _builtins.int
     def __init__(
         self,
         *,
@@ -383,10 +748,11 @@ class Usage(_message.Message):
         completion_tokens: _builtins.int = ...,
         forward_passes: _builtins.int = ...,
         committed_tokens: _builtins.int = ...,
+        cached_prompt_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_tokens", b"committed_tokens", "completion_tokens", b"completion_tokens", "forward_passes", b"forward_passes", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_prompt_tokens", b"cached_prompt_tokens", "committed_tokens", b"committed_tokens", "completion_tokens", b"completion_tokens", "forward_passes", b"forward_passes", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -469,6 +835,266 @@ class GenerateUpdate(_message.Message):
 Global___GenerateUpdate: _TypeAlias = GenerateUpdate  # noqa: Y015
 
 @_typing.final
+class ScoreRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    CONTINUATIONS_FIELD_NUMBER: _builtins.int
+    ESTIMATOR_FIELD_NUMBER: _builtins.int
+    MONTE_CARLO_SAMPLES_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    CFG_SCALE_FIELD_NUMBER: _builtins.int
+    APPEND_END_FIELD_NUMBER: _builtins.int
+    MONTE_CARLO_BATCH_FIELD_NUMBER: _builtins.int
+    TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    estimator: Global___Estimator.ValueType
+    monte_carlo_samples: _builtins.int
+    seed: _builtins.int
+    cfg_scale: _builtins.float
+    append_end: _builtins.bool
+    """an end token behind the continuation, seen and not scored"""
+    monte_carlo_batch: _builtins.int
+    """the counts of masked positions are stratified within so many samples"""
+    top_logprobs: _builtins.int
+    @_builtins.property
+    def prompt(self) -> Global___Tokens: ...
+    @_builtins.property
+    def continuations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tokens]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        prompt: Global___Tokens | None = ...,
+        continuations: _abc.Iterable[Global___Tokens] | None = ...,
+        estimator: Global___Estimator.ValueType = ...,
+        monte_carlo_samples: _builtins.int = ...,
+        seed: _builtins.int | None = ...,
+        cfg_scale: _builtins.float = ...,
+        append_end: _builtins.bool = ...,
+        monte_carlo_batch: _builtins.int = ...,
+        top_logprobs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "prompt", b"prompt", "seed", b"seed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "append_end", b"append_end", "cfg_scale", b"cfg_scale", "continuations", b"continuations", "estimator", b"estimator", "monte_carlo_batch", b"monte_carlo_batch", "monte_carlo_samples", b"monte_carlo_samples", "prompt", b"prompt", "request_id", b"request_id", "seed", b"seed", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+
+Global___ScoreRequest: _TypeAlias = ScoreRequest  # noqa: Y015
+
+@_typing.final
+class ScoreResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORES_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Score]:
+        """one a continuation, in their order"""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
+    def __init__(
+        self,
+        *,
+        scores: _abc.Iterable[Global___Score] | None = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scores", b"scores", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScoreResponse: _TypeAlias = ScoreResponse  # noqa: Y015
+
+@_typing.final
+class Score(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGPROB_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    GREEDY_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    logprob: _builtins.float
+    """natural log"""
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]:
+        """of each token, where the estimator has such"""
+
+    @_builtins.property
+    def greedy(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """whether it is the likeliest there"""
+
+    @_builtins.property
+    def top(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alternatives]: ...
+    def __init__(
+        self,
+        *,
+        logprob: _builtins.float = ...,
+        tokens: _abc.Iterable[Global___TokenLogprob] | None = ...,
+        greedy: _abc.Iterable[_builtins.bool] | None = ...,
+        top: _abc.Iterable[Global___Alternatives] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["greedy", b"greedy", "logprob", b"logprob", "tokens", b"tokens", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Score: _TypeAlias = Score  # noqa: Y015
+
+@_typing.final
+class Alternatives(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___TokenLogprob]: ...
+    def __init__(
+        self,
+        *,
+        tokens: _abc.Iterable[Global___TokenLogprob] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alternatives: _TypeAlias = Alternatives  # noqa: Y015
+
+@_typing.final
+class ChooseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    SUFFIX_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def prompt(self) -> Global___Tokens: ...
+    @_builtins.property
+    def suffix(self) -> Global___Tokens: ...
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tokens]:
+        """an option longer than one token takes as many masks"""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        prompt: Global___Tokens | None = ...,
+        suffix: Global___Tokens | None = ...,
+        options: _abc.Iterable[Global___Tokens] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prompt", b"prompt", "suffix", b"suffix"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "prompt", b"prompt", "request_id", b"request_id", "suffix", b"suffix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChooseRequest: _TypeAlias = ChooseRequest  # noqa: Y015
+
+@_typing.final
+class ChooseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """normalised over the options"""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
+    def __init__(
+        self,
+        *,
+        logprobs: _abc.Iterable[_builtins.float] | None = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logprobs", b"logprobs", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChooseResponse: _TypeAlias = ChooseResponse  # noqa: Y015
+
+@_typing.final
+class EmbedRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tokens]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        inputs: _abc.Iterable[Global___Tokens] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedRequest: _TypeAlias = EmbedRequest  # noqa: Y015
+
+@_typing.final
+class EmbedResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Embedding]: ...
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
+    def __init__(
+        self,
+        *,
+        embeddings: _abc.Iterable[Global___Embedding] | None = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embeddings", b"embeddings", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbedResponse: _TypeAlias = EmbedResponse  # noqa: Y015
+
+@_typing.final
+class Embedding(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
+
+@_typing.final
 class GetInfoRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -504,6 +1130,13 @@ class GetInfoResponse(_message.Message):
     TOKENIZER_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     TOKENIZER_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    BLOCK_CAUSAL_FIELD_NUMBER: _builtins.int
+    TRAINED_BLOCK_LENGTH_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     model_id: _builtins.str
     """the name users address it by"""
     model_type: _builtins.str
@@ -527,10 +1160,24 @@ class GetInfoResponse(_message.Message):
     """of the weights and of what else decides tokens; workers of one model must agree"""
     tokenizer_fingerprint: _builtins.str
     """sha256 of the tokenizer's files; a router with another tokenizer refuses the worker"""
+    family: _builtins.str
+    """"llada", "illada", "dream", "llada_moe", "llada2", "sdar" """
+    block_causal: _builtins.bool
+    """attention between blocks goes to earlier ones only"""
+    trained_block_length: _builtins.int
+    """0: any"""
+    quantization: _builtins.str
+    """"none", "int8", ..."""
+    embeddings: _builtins.bool
+    constraints: _builtins.bool
     @_builtins.property
     def eos_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def defaults(self) -> Global___DiffusionOptions: ...
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of all ranks"""
+
     def __init__(
         self,
         *,
@@ -551,10 +1198,17 @@ class GetInfoResponse(_message.Message):
         tokenizer: _builtins.str = ...,
         fingerprint: _builtins.str = ...,
         tokenizer_fingerprint: _builtins.str = ...,
+        family: _builtins.str = ...,
+        block_causal: _builtins.bool = ...,
+        trained_block_length: _builtins.int = ...,
+        quantization: _builtins.str = ...,
+        devices: _abc.Iterable[_builtins.str] | None = ...,
+        embeddings: _builtins.bool = ...,
+        constraints: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["defaults", b"defaults", "device", b"device", "device_name", b"device_name", "dtype", b"dtype", "eos_token_ids", b"eos_token_ids", "fingerprint", b"fingerprint", "mask_token_id", b"mask_token_id", "max_concurrent_requests", b"max_concurrent_requests", "max_queued_requests", b"max_queued_requests", "max_sequence_length", b"max_sequence_length", "model_id", b"model_id", "model_type", b"model_type", "parameters", b"parameters", "tokenizer", b"tokenizer", "tokenizer_fingerprint", b"tokenizer_fingerprint", "version", b"version", "vocab_size", b"vocab_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_causal", b"block_causal", "constraints", b"constraints", "defaults", b"defaults", "device", b"device", "device_name", b"device_name", "devices", b"devices", "dtype", b"dtype", "embeddings", b"embeddings", "eos_token_ids", b"eos_token_ids", "family", b"family", "fingerprint", b"fingerprint", "mask_token_id", b"mask_token_id", "max_concurrent_requests", b"max_concurrent_requests", "max_queued_requests", b"max_queued_requests", "max_sequence_length", b"max_sequence_length", "model_id", b"model_id", "model_type", b"model_type", "parameters", b"parameters", "quantization", b"quantization", "tokenizer", b"tokenizer", "tokenizer_fingerprint", b"tokenizer_fingerprint", "trained_block_length", b"trained_block_length", "version", b"version", "vocab_size", b"vocab_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -593,6 +1247,8 @@ class GetStatsResponse(_message.Message):
     KV_CACHE_POSITIONS_TOTAL_FIELD_NUMBER: _builtins.int
     STEP_BATCH_SIZES_FIELD_NUMBER: _builtins.int
     STEP_BATCH_SIZE_SUM_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_HIT_TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
+    PROMPT_CACHE_LOOKUP_TOKENS_TOTAL_FIELD_NUMBER: _builtins.int
     running_requests: _builtins.int
     queued_requests: _builtins.int
     forward_passes_total: _builtins.int
@@ -608,6 +1264,8 @@ class GetStatsResponse(_message.Message):
     kv_cache_positions_total: _builtins.int
     step_batch_size_sum: _builtins.int
     """of the sizes themselves: forward passes, each as often as requests took part"""
+    prompt_cache_hit_tokens_total: _builtins.int
+    prompt_cache_lookup_tokens_total: _builtins.int
     @_builtins.property
     def step_batch_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Forward passes by how many requests took part in each: 1, 2, 3 to 4, 5 to 8, and so on, doubling."""
@@ -629,10 +1287,12 @@ class GetStatsResponse(_message.Message):
         kv_cache_positions_total: _builtins.int = ...,
         step_batch_sizes: _abc.Iterable[_builtins.int] | None = ...,
         step_batch_size_sum: _builtins.int = ...,
+        prompt_cache_hit_tokens_total: _builtins.int = ...,
+        prompt_cache_lookup_tokens_total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests_total", b"cancelled_requests_total", "committed_tokens_total", b"committed_tokens_total", "failed_requests_total", b"failed_requests_total", "finished_requests_total", b"finished_requests_total", "forward_passes_total", b"forward_passes_total", "kv_cache_positions_total", b"kv_cache_positions_total", "kv_cache_positions_used", b"kv_cache_positions_used", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "queued_requests", b"queued_requests", "running_requests", b"running_requests", "step_batch_size_sum", b"step_batch_size_sum", "step_batch_sizes", b"step_batch_sizes", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_requests_total", b"cancelled_requests_total", "committed_tokens_total", b"committed_tokens_total", "failed_requests_total", b"failed_requests_total", "finished_requests_total", b"finished_requests_total", "forward_passes_total", b"forward_passes_total", "kv_cache_positions_total", b"kv_cache_positions_total", "kv_cache_positions_used", b"kv_cache_positions_used", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "prompt_cache_hit_tokens_total", b"prompt_cache_hit_tokens_total", "prompt_cache_lookup_tokens_total", b"prompt_cache_lookup_tokens_total", "queued_requests", b"queued_requests", "running_requests", b"running_requests", "step_batch_size_sum", b"step_batch_size_sum", "step_batch_sizes", b"step_batch_sizes", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,6 +30,7 @@ class TextGenerationServiceStub:
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -60,6 +61,21 @@ class TextGenerationServiceStub:
                 request_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/textdiffusion.v1.TextGenerationService/Score',
+                request_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreResponse.FromString,
+                _registered_method=True)
+        self.Choose = channel.unary_unary(
+                '/textdiffusion.v1.TextGenerationService/Choose',
+                request_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseRequest.SerializeToString,
+                response_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/textdiffusion.v1.TextGenerationService/Embed',
+                request_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedResponse.FromString,
+                _registered_method=True)
 
 
 class TextGenerationServiceServicer:
@@ -67,6 +83,7 @@ class TextGenerationServiceServicer:
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -100,6 +117,27 @@ class TextGenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """How likely given continuations are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Choose(self, request, context):
+        """The probabilities of given options at one masked place, in one forward pass.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Pooled hidden states of a text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TextGenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -123,6 +161,21 @@ def add_TextGenerationServiceServicer_to_server(servicer, server):
                     request_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsRequest.FromString,
                     response_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsResponse.SerializeToString,
             ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreRequest.FromString,
+                    response_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Choose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Choose,
+                    request_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseRequest.FromString,
+                    response_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedRequest.FromString,
+                    response_serializer=textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'textdiffusion.v1.TextGenerationService', rpc_method_handlers)
@@ -136,6 +189,7 @@ class TextGenerationService:
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -238,6 +292,87 @@ class TextGenerationService:
             '/textdiffusion.v1.TextGenerationService/GetStats',
             textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsRequest.SerializeToString,
             textdiffusion_dot_v1_dot_textdiffusion__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/textdiffusion.v1.TextGenerationService/Score',
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreRequest.SerializeToString,
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Choose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/textdiffusion.v1.TextGenerationService/Choose',
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseRequest.SerializeToString,
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.ChooseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/textdiffusion.v1.TextGenerationService/Embed',
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedRequest.SerializeToString,
+            textdiffusion_dot_v1_dot_textdiffusion__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,7 @@ class TextGenerationServiceStub:
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -49,6 +50,12 @@ class TextGenerationServiceStub:
     """What this worker serves; constant while it runs."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_textdiffusion_pb2.GetStatsRequest, _textdiffusion_pb2.GetStatsResponse]
     """How busy this worker is now, and what it has done so far."""
+    Score: _grpc.UnaryUnaryMultiCallable[_textdiffusion_pb2.ScoreRequest, _textdiffusion_pb2.ScoreResponse]
+    """How likely given continuations are."""
+    Choose: _grpc.UnaryUnaryMultiCallable[_textdiffusion_pb2.ChooseRequest, _textdiffusion_pb2.ChooseResponse]
+    """The probabilities of given options at one masked place, in one forward pass."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_textdiffusion_pb2.EmbedRequest, _textdiffusion_pb2.EmbedResponse]
+    """Pooled hidden states of a text."""
 
 @_typing.type_check_only
 class TextGenerationServiceAsyncStub(TextGenerationServiceStub):
@@ -56,6 +63,7 @@ class TextGenerationServiceAsyncStub(TextGenerationServiceStub):
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -71,12 +79,19 @@ class TextGenerationServiceAsyncStub(TextGenerationServiceStub):
     """What this worker serves; constant while it runs."""
     GetStats: _aio.UnaryUnaryMultiCallable[_textdiffusion_pb2.GetStatsRequest, _textdiffusion_pb2.GetStatsResponse]  # type: ignore[assignment]
     """How busy this worker is now, and what it has done so far."""
+    Score: _aio.UnaryUnaryMultiCallable[_textdiffusion_pb2.ScoreRequest, _textdiffusion_pb2.ScoreResponse]  # type: ignore[assignment]
+    """How likely given continuations are."""
+    Choose: _aio.UnaryUnaryMultiCallable[_textdiffusion_pb2.ChooseRequest, _textdiffusion_pb2.ChooseResponse]  # type: ignore[assignment]
+    """The probabilities of given options at one masked place, in one forward pass."""
+    Embed: _aio.UnaryUnaryMultiCallable[_textdiffusion_pb2.EmbedRequest, _textdiffusion_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Pooled hidden states of a text."""
 
 class TextGenerationServiceServicer(metaclass=_abc_1.ABCMeta):
     """The contract between a router and its workers.
 
     Token ids in, token ids out: text, chat templates, stop strings and the
     OpenAI schema belong to the router. A worker knows one model and denoises.
+    A constraint is the one place where it looks at what its tokens spell.
     Health is served beside this service as grpc.health.v1.Health, under the
     name "textdiffusion.v1.TextGenerationService" and under "".
     """
@@ -114,5 +129,29 @@ class TextGenerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_textdiffusion_pb2.GetStatsResponse, _abc.Awaitable[_textdiffusion_pb2.GetStatsResponse]]:
         """How busy this worker is now, and what it has done so far."""
+
+    @_abc_1.abstractmethod
+    def Score(
+        self,
+        request: _textdiffusion_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_textdiffusion_pb2.ScoreResponse, _abc.Awaitable[_textdiffusion_pb2.ScoreResponse]]:
+        """How likely given continuations are."""
+
+    @_abc_1.abstractmethod
+    def Choose(
+        self,
+        request: _textdiffusion_pb2.ChooseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_textdiffusion_pb2.ChooseResponse, _abc.Awaitable[_textdiffusion_pb2.ChooseResponse]]:
+        """The probabilities of given options at one masked place, in one forward pass."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _textdiffusion_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_textdiffusion_pb2.EmbedResponse, _abc.Awaitable[_textdiffusion_pb2.EmbedResponse]]:
+        """Pooled hidden states of a text."""
 
 def add_TextGenerationServiceServicer_to_server(servicer: TextGenerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
