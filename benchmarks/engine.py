@@ -11,7 +11,7 @@ from worker.device import keep_freed_memory
 from worker.engine.engine import Engine
 from worker.engine.request import CommittedToken, FinishReason, Update
 from worker.engine.scheduler import Limits
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import SamplingParams
 
 

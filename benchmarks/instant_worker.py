@@ -107,9 +107,8 @@ async def serve(address: str, reply_tokens: int, updates: int) -> None:
     health = health_aio.HealthServicer()
     await health.set(SERVICE_NAME, health_pb2.HealthCheckResponse.SERVING)
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    rpc.add_TextGenerationServiceServicer_to_server(
-        InstantWorker(tokenizer, reply_ids(tokenizer, reply_tokens), updates), server
-    )
+    worker = InstantWorker(tokenizer, reply_ids(tokenizer, reply_tokens), updates)  # type: ignore[abstract]
+    rpc.add_TextGenerationServiceServicer_to_server(worker, server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     server.add_insecure_port(address)
     await server.start()

@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.clock import seconds_of
 from benchmarks.operations import Pass, linear_maps, operations
-from worker.models.llada import LladaConfig
-from worker.models.projection import packed
+from worker.layers.linear import pack_weight
+from worker.models.transformer import TransformerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class Limit:
 class Arithmetic:
     """The matrix products of forward passes, on the machine that is measured."""
 
-    def __init__(self, config: LladaConfig, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, config: TransformerConfig, device: torch.device, dtype: torch.dtype) -> None:
         self._config, self._device, self._dtype = config, device, dtype
         self._layers = [
-            [(inner, packed(self._random(outer, inner))) for inner, outer in linear_maps(config)]
-            for _ in range(config.n_layers)
+            [(inner, pack_weight(self._random(outer, inner))) for inner, outer in linear_maps(config)]
+            for _ in range(config.num_layers)
         ]
-        self._to_vocabulary = packed(self._random(config.embedding_size, config.d_model))
+        self._to_vocabulary = pack_weight(self._random(config.padded_vocab_size, config.hidden_size))
         self._measured: dict[tuple[Pass, int], float] = {}
 
     def limit(self, needed: Iterable[Pass], concurrent: int, max_rows: int) -> Limit:
@@ -62,7 +62,7 @@ class Arithmetic:
 
     @torch.inference_mode()
     def _seconds_of_products(self, one: Pass, together: int) -> float:
-        config, heads = self._config, together * self._config.n_heads
+        config, heads = self._config, together * self._config.num_heads
         every, read = together * one.rows, together * one.masked
         rows = {inner: self._random(every, inner) for inner, _ in linear_maps(config)}
         queries = self._random(heads, one.rows, config.head_dim)
@@ -74,8 +74,8 @@ class Arithmetic:
                 to_heads.product(rows[width])
                 torch.bmm(torch.bmm(queries, keys), values)
                 for inner, weight in others:
-                    weight.product(rows[inner][: every if number < config.n_layers else read])
-            self._to_vocabulary.product(rows[config.d_model][:read])
+                    weight.product(rows[inner][: every if number < config.num_layers else read])
+            self._to_vocabulary.product(rows[config.hidden_size][:read])
 
         return seconds_of(multiply, self._device)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from worker.engine.request import CommittedToken
-from worker.models.llada import LladaConfig
+from worker.models.transformer import TransformerConfig
 from worker.sampling_params import CacheMode, SamplingParams
 
 
@@ -24,33 +24,33 @@ class Pass:
     masked: int
 
 
-def linear_maps(config: LladaConfig) -> tuple[tuple[int, int], ...]:
+def linear_maps(config: TransformerConfig) -> tuple[tuple[int, int], ...]:
     """Inputs and outputs of a layer's products: to queries, keys and values, from the heads, gate, up, down."""
-    heads = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+    heads = (config.num_heads + 2 * config.num_kv_heads) * config.head_dim
     return (
-        (config.d_model, heads),
-        (config.n_heads * config.head_dim, config.d_model),
-        (config.d_model, config.mlp_hidden_size),
-        (config.d_model, config.mlp_hidden_size),
-        (config.mlp_hidden_size, config.d_model),
+        (config.hidden_size, heads),
+        (config.num_heads * config.head_dim, config.hidden_size),
+        (config.hidden_size, config.intermediate_size),
+        (config.hidden_size, config.intermediate_size),
+        (config.intermediate_size, config.hidden_size),
     )
 
 
-def weights_read(config: LladaConfig) -> int:
+def weights_read(config: TransformerConfig) -> int:
     """Weights that a forward pass multiplies with."""
     of_layer = sum(inner * outer for inner, outer in linear_maps(config))
-    return config.n_layers * of_layer + config.d_model * config.embedding_size
+    return config.num_layers * of_layer + config.hidden_size * config.padded_vocab_size
 
 
-def operations(config: LladaConfig, one: Pass) -> int:
+def operations(config: TransformerConfig, one: Pass) -> int:
     """Multiplications and additions of one pass."""
     to_heads, *others = (inner * outer for inner, outer in linear_maps(config))
-    rows_of_others = (config.n_layers - 1) * one.rows + one.masked
-    attention = 2 * one.attended * config.n_heads * config.head_dim
+    rows_of_others = (config.num_layers - 1) * one.rows + one.masked
+    attention = 2 * one.attended * config.num_heads * config.head_dim
     multiplications = (
-        config.n_layers * one.rows * (to_heads + attention)
+        config.num_layers * one.rows * (to_heads + attention)
         + rows_of_others * sum(others)
-        + one.masked * config.d_model * config.embedding_size
+        + one.masked * config.hidden_size * config.padded_vocab_size
     )
     return 2 * multiplications
 

@@ -69,7 +69,7 @@ def measure(
     limits = Limits(max_running=PLACES, max_waiting=len(exam.prompts), positions=PLACES * longest)
     with started(model, limits) as engine:
         for cache, rule in product(caches, rules):
-            options = replace(shape.options(cache, rule), end_token_ids=frozenset(model.eos_token_ids))
+            options = replace(shape.options(cache, rule), end_token_ids=frozenset(model.spec.eos_token_ids))
             yield _sit(exam, engine, options, rule, tokenizer)
 
 

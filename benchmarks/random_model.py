@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmarks.folders import DEMO
 from textdiffusion.fingerprint import TOKENIZER_FILES
-from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig
-from worker.models.loading import LoadedModel
+from worker.models.llada import LLADA, LladaConfig
+from worker.models.spec import LoadedModel, ModelSpec
+from worker.models.transformer import Transformer
 
 # Of the logits, and of queries and keys; all else leaves its products spread as widely as their factors.
 LOGIT_SPREAD = 8.0
@@ -30,7 +31,7 @@ def random_weights(config: LladaConfig, device: torch.device, dtype: torch.dtype
     """Every weight of a network, under its name there; the same ones each time."""
     generator = torch.Generator(device).manual_seed(0)
     with torch.device("meta"):
-        network = Llada(config)
+        network = Transformer(config.transformer)
     for name, weight in network.state_dict().items():
         if weight.dim() == 1:
             yield name, torch.ones(weight.shape, dtype=dtype, device=device)
@@ -42,19 +43,24 @@ def random_weights(config: LladaConfig, device: torch.device, dtype: torch.dtype
 def random_model(config: LladaConfig, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     """A network that goes straight to the device, for sizes that nobody wants on a disk."""
     with torch.device("meta"):
-        network = Llada(config)
+        network = Transformer(config.transformer)
     network.load_state_dict(dict(random_weights(config, device, dtype)), assign=True)
     parameters = sum(weight.numel() for weight in network.parameters())
     network.eval().requires_grad_(False).pack()
     return LoadedModel(
+        spec=ModelSpec(
+            family=LLADA.name,
+            model_type=LLADA.model_type,
+            kv=network.config.kv,
+            num_heads=config.n_heads,
+            vocab_size=config.vocab_size,
+            padded_vocab_size=config.embedding_size,
+            max_positions=config.max_sequence_length,
+            mask_token_id=_demo_config()["mask_token_id"],
+        ),
         network=network,
-        model_type="llada",
         device=device,
         dtype=dtype,
-        vocab_size=config.vocab_size,
-        max_sequence_length=config.max_sequence_length,
-        mask_token_id=_demo_config()["mask_token_id"],
-        eos_token_ids=(),
         parameters=parameters,
         fingerprint="",
     )
@@ -66,8 +72,9 @@ def write_random_checkpoint(config: LladaConfig, folder: Path) -> Path:
     Raises `ValueError` if the tokenizer has more tokens than the network knows.
     """
     folder.mkdir()
-    weights = random_weights(config, torch.device("cpu"), torch.bfloat16)
-    save_file({WEIGHT_PREFIX + name: weight for name, weight in weights}, folder / "model.safetensors")
+    weights = dict(random_weights(config, torch.device("cpu"), torch.bfloat16))
+    names = LLADA.weight_names(config.transformer)
+    save_file({name: weights[own] for name, own in names.items()}, folder / "model.safetensors")
     ids = {name: number for name, number in _demo_config().items() if name.endswith("_token_id")}
     described = {"model_type": "llada", **asdict(config), **ids}
     (folder / "config.json").write_text(json.dumps(described, indent=2))
@@ -80,11 +87,11 @@ def write_random_checkpoint(config: LladaConfig, folder: Path) -> Path:
 
 def _spread(name: str, inner: int) -> float:
     """The standard deviation of a matrix whose rows are multiplied with `inner` numbers."""
-    if name == "wte.weight":
+    if name == "embedding.weight":
         return 1.0
-    if name == "ff_out.weight":
+    if name == "lm_head.weights.0":
         return LOGIT_SPREAD / math.sqrt(inner)
-    return (QUERY_SPREAD if name.endswith(("q_proj.weight", "k_proj.weight")) else 1.0) / math.sqrt(inner)
+    return (QUERY_SPREAD if name.endswith(("qkv.weights.0", "qkv.weights.1")) else 1.0) / math.sqrt(inner)
 
 
 def _demo_config() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from worker.engine.request import build_request
 from worker.engine.scheduler import Limits
 from worker.engine.step import run_step
 from worker.kvcache.arena import Reservation
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import CacheMode
 
 # Large enough for the device to reach its peak.
@@ -95,8 +95,8 @@ def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> list[tupl
     rng = random.Random(0)  # noqa: S311 - the same prompts each time
     requests = []
     for number in range(concurrent):
-        prompt = rng.choices(range(model.mask_token_id), k=shape.prompt)
-        request = build_request(str(number), prompt, options, mask_token_id=model.mask_token_id)
+        prompt = rng.choices(range(model.spec.mask_token_id), k=shape.prompt)
+        request = build_request(str(number), prompt, options, mask_token_id=model.spec.mask_token_id)
         request.reservation = Reservation(number * shape.canvas, shape.canvas)
         requests.append(request)
     limits = Limits(max_running=concurrent, max_waiting=0, positions=concurrent * shape.canvas)

@@ -50,8 +50,8 @@ def free_memory(device: torch.device, share_gb: float | None = None) -> int:
     return free if share_gb is None else max(0, min(free, round(share_gb * GB) - taken))
 
 
-def use(device: torch.device) -> None:
-    """Makes `device` what this thread's CUDA streams and graphs belong to."""
+def set_current_device(device: torch.device) -> None:
+    """Make `device` what this thread's CUDA streams and graphs belong to."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
 

@@ -17,11 +17,13 @@ from worker.device import free_memory
 from worker.engine.model_runner import LOGITS_AT_ONCE
 from worker.engine.step_plan import rounded_down, rounded_up
 from worker.kvcache.arena import max_positions_in_memory
+from worker.layers.linear import ReorderedWeight
 from worker.models.checkpoint import Checkpoint, CheckpointError, StoredTensor
 from worker.models.hub import HubError, MissingFileError
-from worker.models.llada import Llada, LladaConfig
-from worker.models.loading import Outline, choose_device, choose_dtype
-from worker.models.projection import ReorderedWeight
+from worker.models.loading import choose_device, choose_dtype
+from worker.models.outline import Outline
+from worker.models.spec import ModelSpec
+from worker.models.transformer import Transformer, TransformerConfig
 from worker.models.weights import check_tensors
 
 log = structlog.get_logger(__name__)
@@ -87,14 +89,14 @@ def check_fit(settings: WorkerSettings, checkpoint: Checkpoint) -> Fit:
     outline = Outline.read(checkpoint)
     stored = _stored_tensors(checkpoint)
     if stored:
-        check_tensors(outline.network, checkpoint.source, stored)
+        check_tensors(outline, checkpoint.source, stored)
     need = estimate(settings, outline.network, stored, device, dtype)
     fit = Fit(
         need=need,
         free=free_memory(device, settings.memory_gb),
         device=device,
         dtype=dtype,
-        max_sequence_length=outline.network.config.max_sequence_length,
+        max_sequence_length=outline.network.config.max_positions,
     )
     if need.total > fit.free:
         smaller = settings.model_copy(update={"kv_cache_positions": min(SHORT_CANVAS, need.positions)})
@@ -106,15 +108,15 @@ def check_fit(settings: WorkerSettings, checkpoint: Checkpoint) -> Fit:
 
 def estimate(
     settings: WorkerSettings,
-    network: Llada,
+    network: Transformer,
     stored: Mapping[str, StoredTensor],
     device: torch.device,
     dtype: torch.dtype,
 ) -> Need:
     """Work out what a model takes: without `kv_cache_positions`, with a cache for one canvas of its full length."""
     config = network.config
-    positions = settings.kv_cache_positions or config.max_sequence_length
-    canvas = min(positions, config.max_sequence_length)
+    positions = settings.kv_cache_positions or config.max_positions
+    canvas = min(positions, config.max_positions)
     rows = max(settings.max_step_rows, canvas)
     if settings.kv_cache_positions:
         rows = min(rows, positions)  # each row has a position of its own
@@ -128,46 +130,46 @@ def estimate(
     )
 
 
-def positions_to_hold(settings: WorkerSettings, config: LladaConfig, fit: Fit) -> int:
+def positions_to_hold(settings: WorkerSettings, spec: ModelSpec, fit: Fit) -> int:
     """Return for how many positions a loaded model gets a cache: by default with half of what is left."""
     if settings.kv_cache_positions:
         return settings.kv_cache_positions
     left = min(fit.free - fit.need.weights, free_memory(fit.device, settings.memory_gb)) - fit.need.step
     requests = settings.max_concurrent_requests
     affordable = max_positions_in_memory(
-        config.kv, fit.dtype, requests=requests, max_length=config.max_sequence_length, free_bytes=max(0, left)
+        spec.kv, fit.dtype, requests=requests, max_length=spec.max_positions, free_bytes=max(0, left)
     )
     return max(fit.need.positions, affordable)
 
 
-def step_bytes(config: LladaConfig, rows: int, canvas: int, device: torch.device, dtype: torch.dtype) -> int:
+def step_bytes(config: TransformerConfig, rows: int, canvas: int, device: torch.device, dtype: torch.dtype) -> int:
     """Return what one forward pass over so many rows takes, and the decisions about its logits."""
-    size, width, kv_width = dtype.itemsize, config.d_model, config.n_kv_heads * config.head_dim
+    size, width, kv_width = dtype.itemsize, config.hidden_size, config.num_kv_heads * config.head_dim
     turned = width + kv_width  # queries and keys, which are rotated as complex numbers of float32
     attention = size * (width + 2 * kv_width) + 12 * turned + size * (2 * width + turned)
-    expansion = 4 * size * (config.mlp_hidden_size + width)
+    expansion = 4 * size * (config.intermediate_size + width)
     by_products = device.type == "cpu" and dtype is torch.bfloat16
-    scores = min(config.n_heads * canvas * canvas, MAX_SCORES) * BYTES_OF_SCORE if by_products else 0
-    at_once = max(rounded_down(LOGITS_AT_ONCE[device.type] // config.embedding_size), 1)
-    logits = min(rows, at_once) * config.embedding_size * BYTES_OF_LOGIT
+    scores = min(config.num_heads * canvas * canvas, MAX_SCORES) * BYTES_OF_SCORE if by_products else 0
+    at_once = max(rounded_down(LOGITS_AT_ONCE[device.type] // config.padded_vocab_size), 1)
+    logits = min(rows, at_once) * config.padded_vocab_size * BYTES_OF_LOGIT
     live = rows * max(attention, expansion) + scores + logits
     return round(live * KEPT_OF_STEP[device.type]) + BYTES_OF_LIBRARIES[device.type]
 
 
 def _weights(
-    network: Llada, stored: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
+    network: Transformer, stored: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
 ) -> tuple[int, int]:
     """Return the bytes of the weights, and of what there is beside them while they are read and laid out."""
-    config, size, width = network.config, dtype.itemsize, network.config.d_model
+    config, size, width = network.config, dtype.itemsize, network.config.hidden_size
     parameters = sum(weight.numel() for weight in network.parameters())
-    head = config.embedding_size * width
-    joined = width * (width + 2 * config.n_kv_heads * config.head_dim)
+    head = config.padded_vocab_size * width
+    joined = width * (width + 2 * config.num_kv_heads * config.head_dim)
     if not ReorderedWeight.suits(device, dtype):
         largest = max((tensor.bytes for tensor in stored.values()), default=head * size)
         return parameters * size, max(largest, joined * size)
     # Each matrix is there twice while it is reordered, those that are joined three times; a tied one stays twice.
-    held = parameters + (head if config.weight_tying else 0)
-    return held * size, max(2 * joined, config.mlp_hidden_size * width, head) * size + BYTES_OF_LIBRARIES["cpu"]
+    held = parameters + (head if config.tie_word_embeddings else 0)
+    return held * size, max(2 * joined, config.intermediate_size * width, head) * size + BYTES_OF_LIBRARIES["cpu"]
 
 
 def _stored_tensors(checkpoint: Checkpoint) -> Mapping[str, StoredTensor]:

@@ -18,7 +18,7 @@ from textdiffusion.wire import (
     context_length_exceeded,
 )
 from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.published import called_in_file, published_defaults
 from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
@@ -71,11 +71,11 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
     """The options that `request` runs with. Raises `InvalidRequestError`, before any work is done."""
     given = request.options
     _check_ranges(given)
-    _check_token_ids("prompt", request.prompt.ids, model.vocab_size)
-    _check_token_ids("suffix", request.suffix.ids, model.vocab_size)
-    _check_token_ids("stop_token_ids", given.stop_token_ids, model.vocab_size)
-    _check_token_ids("logit_bias", given.logit_bias, model.vocab_size)
-    gen_length = _gen_length(request, defaults, model.max_sequence_length)
+    _check_token_ids("prompt", request.prompt.ids, model.spec.vocab_size)
+    _check_token_ids("suffix", request.suffix.ids, model.spec.vocab_size)
+    _check_token_ids("stop_token_ids", given.stop_token_ids, model.spec.vocab_size)
+    _check_token_ids("logit_bias", given.logit_bias, model.spec.vocab_size)
+    gen_length = _gen_length(request, defaults, model.spec.max_positions)
     options = pb.DiffusionOptions()
     options.CopyFrom(defaults)
     if given.HasField("steps"):
@@ -104,9 +104,9 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, model: Lo
 
 
 def _end_token_ids(options: pb.DiffusionOptions, model: LoadedModel) -> frozenset[int]:
-    ends = {*options.stop_token_ids, *(() if options.ignore_eos else model.eos_token_ids)}
+    ends = {*options.stop_token_ids, *(() if options.ignore_eos else model.spec.eos_token_ids)}
     # The mask token is never committed; as an end token it would end every request before its first step.
-    return frozenset(ends - {model.mask_token_id})
+    return frozenset(ends - {model.spec.mask_token_id})
 
 
 def _gen_length(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, positions: int) -> int:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -121,6 +121,18 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
             uptime_seconds=time.monotonic() - self._started,
         )
 
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        del request
+        return await _refuse_unimplemented(context)
+
+    async def Choose(self, request: pb.ChooseRequest, context: Context) -> pb.ChooseResponse:  # noqa: N802
+        del request
+        return await _refuse_unimplemented(context)
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:  # noqa: N802
+        del request
+        return await _refuse_unimplemented(context)
+
     @contextmanager
     def _call(self, engine: Engine, running: Request) -> Iterator[None]:
         self._calls += 1
@@ -161,6 +173,10 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
             return await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except EngineStoppedError as error:
             return await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+
+
+async def _refuse_unimplemented(context: Context) -> NoReturn:
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this worker only generates text")
 
 
 def _update(request: pb.GenerateRequest, update: Update, kept: list[CommittedToken]) -> pb.GenerateUpdate:

@@ -11,12 +11,13 @@ from textdiffusion.fingerprint import tokenizer_fingerprint
 from textdiffusion.memory import in_gb
 from textdiffusion.settings import WorkerSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from worker.device import describe, keep_freed_memory, use
+from worker.device import describe, keep_freed_memory, set_current_device
 from worker.engine.engine import Engine
 from worker.engine.scheduler import Limits
 from worker.fit import check_fit, positions_to_hold
 from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.models.loading import LoadedModel, load_model
+from worker.models.loading import load_model
+from worker.models.spec import LoadedModel
 from worker.options import defaults_for
 from worker.published import log_unhonoured
 from worker.service import Serving
@@ -36,9 +37,10 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     fit = check_fit(settings, checkpoint)
     log.info("memory", needed=str(fit.need), left=in_gb(fit.free))
     model = load_model(checkpoint, fit.device, fit.dtype)
-    positions = positions_to_hold(settings, model.network.config, fit)
+    positions = positions_to_hold(settings, model.spec, fit)
     # What does not fit into the cache cannot be run, whatever the model could do.
-    model = replace(model, max_sequence_length=min(model.max_sequence_length, positions))
+    spec = replace(model.spec, max_positions=min(model.spec.max_positions, positions))
+    model = replace(model, spec=spec)
     limits = Limits(
         max_running=settings.max_concurrent_requests,
         max_waiting=settings.max_queued_requests,
@@ -53,7 +55,7 @@ def _started(
     model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype, on_broken: Callable[[], object]
 ) -> Engine:
     keep_freed_memory()
-    use(model.device)
+    set_current_device(model.device)
     try:
         engine = Engine(model, limits, confidence_dtype=confidence_dtype, on_broken=on_broken)
         engine.start()
@@ -73,15 +75,15 @@ def _info(
     tokenizer = tokenizer_fingerprint(checkpoint.tokenizer.folder)
     return pb.GetInfoResponse(
         model_id=settings.model_id,
-        model_type=model.model_type,
+        model_type=model.spec.model_type,
         version=__version__,
         device=str(model.device),
         device_name=describe(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
-        vocab_size=model.vocab_size,
-        max_sequence_length=model.max_sequence_length,
-        mask_token_id=model.mask_token_id,
-        eos_token_ids=model.eos_token_ids,
+        vocab_size=model.spec.vocab_size,
+        max_sequence_length=model.spec.max_positions,
+        mask_token_id=model.spec.mask_token_id,
+        eos_token_ids=model.spec.eos_token_ids,
         parameters=model.parameters,
         max_concurrent_requests=settings.max_concurrent_requests,
         max_queued_requests=settings.max_queued_requests,
@@ -89,4 +91,6 @@ def _info(
         tokenizer=checkpoint.tokenizer.source if tokenizer else "",
         fingerprint=model.fingerprint,
         tokenizer_fingerprint=tokenizer,
+        family=model.spec.family,
+        devices=[str(model.device)],
     )

@@ -54,7 +54,7 @@ class Examiner:
         checkpoint = Checkpoint.find(str(folder))
         self.defaults = defaults_for(checkpoint, GenerationSettings())
         model = load_model(checkpoint, device, choose_dtype(dtype, device))
-        limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.max_sequence_length)
+        limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.spec.max_positions)
         self.engine = Engine(model, limits)
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 

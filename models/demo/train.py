@@ -21,7 +21,8 @@ from torch.nn import functional
 
 from models.demo import tokenizer as demo_tokenizer
 from models.demo.conversations import TASKS, Conversation, Writer
-from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig
+from worker.models.llada import LLADA
+from worker.models.transformer import Transformer
 
 FOLDER = Path(__file__).parent
 BLOCK_LENGTH = 32
@@ -159,7 +160,7 @@ def collate(examples: list[Example], mask: int) -> Batch:
     return Batch([example.task for example in examples], ids, inputs, weights, valid)
 
 
-def forward(model: Llada, batch: Batch) -> Tensor:
+def forward(model: Transformer, batch: Batch) -> Tensor:
     """Logits `[batch, length, vocabulary]`."""
     size, length = batch.inputs.shape
     visible = batch.valid[:, None, None, :]
@@ -175,7 +176,7 @@ def forward(model: Llada, batch: Batch) -> Tensor:
         return attended.transpose(1, 2).flatten(0, 1)
 
     positions = torch.arange(length, device=batch.inputs.device).repeat(size)
-    logits = model.logits(model(batch.inputs.flatten(), positions, attend))
+    logits = model.compute_logits(model(batch.inputs.flatten(), positions, attend))
     return logits.reshape(size, length, -1)
 
 
@@ -198,9 +199,9 @@ class Trainer:
         self.canvases = Canvases(tokenizer, self.rng)
         self.curriculum = Curriculum()
         self.pool: list[list[Example]] = []
-        self.model = Llada(LladaConfig.parse(config)).to(self.device)
+        self.model = Transformer(LLADA.parse(config)).to(self.device)
         self._initialise()
-        matrices = [weight for weight in self.model.blocks.parameters() if weight.ndim == 2]
+        matrices = [weight for weight in self.model.layers.parameters() if weight.ndim == 2]
         chosen = {id(weight) for weight in matrices}
         others = [weight for weight in self.model.parameters() if id(weight) not in chosen]
         # Muon learns the hidden matrices of so small a model in about half the steps that AdamW takes.
@@ -210,11 +211,11 @@ class Trainer:
         ]
 
     def _initialise(self) -> None:
-        torch.nn.init.normal_(self.model.wte.weight, std=0.5)
+        torch.nn.init.normal_(self.model.embedding.weight, std=0.5)
         for name, weight in self.model.named_parameters():
-            if weight.ndim == 2 and name != "wte.weight":
+            if weight.ndim == 2 and name != "embedding.weight":
                 torch.nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
-            if name.endswith(("attn_out.weight", "ff_out.weight")) and name != "ff_out.weight":
+            if name.endswith(("attention_out.weights.0", "down.weights.0")):
                 torch.nn.init.zeros_(weight)
 
     def train_step(self) -> float:
@@ -286,9 +287,10 @@ class Trainer:
 
     def export(self, path: Path) -> None:
         """Writes the weights in the published layout, in bfloat16."""
+        own = self.model.state_dict()
         weights = {
-            WEIGHT_PREFIX + name: weight.detach().to("cpu", torch.bfloat16).contiguous()
-            for name, weight in self.model.state_dict().items()
+            name: own[parameter].detach().to("cpu", torch.bfloat16).contiguous()
+            for name, parameter in LLADA.weight_names(self.model.config).items()
         }
         save_file(weights, path, metadata={"format": "pt"})
         path.chmod(0o644)

@@ -21,8 +21,7 @@ from worker.attention.varlen import Kernel, VarlenBackend, VarlenMetadata, passe
 from worker.decoding.sampling_metadata import to_device
 from worker.engine.step_plan import StepPlan
 from worker.kvcache.arena import KVCache
-from worker.models.llada import Llada
-from worker.models.loading import LoadedModel
+from worker.models.spec import DiffusionModel, LoadedModel
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +36,13 @@ GRAPH_ROWS = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 class EagerForward:
     """Runs the network as it is written."""
 
-    def __init__(self, network: Llada, cache: KVCache, kernel: Kernel | None) -> None:
+    def __init__(self, network: DiffusionModel, cache: KVCache, kernel: Kernel | None) -> None:
         self._network = network
         self._cache = cache
         self._kernel = kernel
 
     def __call__(self, plan: StepPlan) -> Tensor:
-        """Return hidden states `[logits_indices, d_model]`."""
+        """Return hidden states `[logits_indices, hidden]`."""
         device = self._cache.keys.device
         token_ids, positions, slot_mapping = _rows_on(device, plan)
         attend: AttentionBackend
@@ -75,7 +74,15 @@ class GraphForward:
     """
 
     def __init__(
-        self, network: Llada, cache: KVCache, kernel: Kernel, eager: Forward, record: Record, *, max_segments: int
+        self,
+        network: DiffusionModel,
+        cache: KVCache,
+        kernel: Kernel,
+        eager: Forward,
+        record: Record,
+        *,
+        max_segments: int,
+        max_positions: int,
     ) -> None:
         self._network = network
         self._cache = cache
@@ -83,11 +90,13 @@ class GraphForward:
         self._eager = eager
         self._record = record
         self._max_segments = max_segments
+        # A graph keeps the sizes it was recorded with: a segment as long as the graph, a canvas as long as the model's.
+        self._longest = min(cache.positions, max_positions)
         self._padding_slot = cache.positions - 1
         self._graphs = {rows: self._recorded(rows) for rows in reversed(GRAPH_ROWS)}
 
     def __call__(self, plan: StepPlan) -> Tensor:
-        """Return hidden states `[logits_indices, d_model]`."""
+        """Return hidden states `[logits_indices, hidden]`."""
         rows = len(plan.token_ids)
         segments = [segment for segment in plan.segments if segment.kv_start < self._padding_slot]
         fits = next((size for size in GRAPH_ROWS if rows <= size), None)
@@ -122,9 +131,7 @@ class GraphForward:
     def _recorded(self, rows: int) -> Graph:
         device = self._cache.keys.device
         placed = self._filled_up([], rows)
-        # A graph keeps the sizes it was recorded with: a segment as long as the graph, a canvas as long as the model's.
-        longest = min(self._cache.positions, self._network.config.max_sequence_length)
-        metadata = VarlenMetadata(placed.cu_seq_q, placed.cu_seq_k, placed.seqused_k, rows, longest)
+        metadata = VarlenMetadata(placed.cu_seq_q, placed.cu_seq_k, placed.seqused_k, rows, self._longest)
         token_ids, positions = torch.zeros(2, rows, dtype=torch.int64, device=device)
         slot_mapping = torch.full((rows,), self._padding_slot, device=device)
         attend = VarlenBackend(self._kernel, self._cache, slot_mapping, metadata)
@@ -139,12 +146,20 @@ def choose_forward(model: LoadedModel, cache: KVCache, *, max_segments: int) -> 
     recorded it.
     """
     kernel = varlen_kernel(model.device, model.dtype)
-    if kernel is None or not passes_trial(kernel, cache, heads=model.network.config.n_heads):
+    if kernel is None or not passes_trial(kernel, cache, heads=model.spec.num_heads):
         return EagerForward(model.network, cache, None)
     eager = EagerForward(model.network, cache, kernel)
     try:
         record = CudaGraphRecorder()
-        return GraphForward(model.network, cache, kernel, eager, record, max_segments=max_segments)
+        return GraphForward(
+            model.network,
+            cache,
+            kernel,
+            eager,
+            record,
+            max_segments=max_segments,
+            max_positions=model.spec.max_positions,
+        )
     except Exception:
         log.warning("recording CUDA graphs failed; the worker runs without", exc_info=True)
         return eager

@@ -13,7 +13,7 @@ from worker.engine.progress import Progress
 from worker.engine.request import FinishReason, Publish, Request, Update, build_request
 from worker.engine.scheduler import Limits, Scheduler
 from worker.engine.step import run_step
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import SamplingParams
 
 log = structlog.get_logger(__name__)
@@ -98,7 +98,7 @@ class Engine:
             request_id,
             prompt,
             params,
-            mask_token_id=self.model.mask_token_id,
+            mask_token_id=self.model.spec.mask_token_id,
             suffix=suffix,
             publish=publish,
             report_canvas=report_canvas,

@@ -4,13 +4,13 @@ from typing import Protocol
 
 import torch
 
-from worker.device import use
+from worker.device import set_current_device
 from worker.engine.model_runner import ModelRunner, StepOutput
 from worker.engine.request import build_request
 from worker.engine.scheduler import Limits
 from worker.engine.step_plan import StepPlan
 from worker.kvcache.arena import KVCache, Reservation
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import SamplingParams
 
 
@@ -43,8 +43,8 @@ class LocalExecutor:
         self.padding_slot = limits.positions
 
     def start(self) -> None:
-        use(self._model.device)
-        cache = KVCache(self._model.network.config.kv, self.padding_slot + 1, self._model.dtype, self._model.device)
+        set_current_device(self._model.device)
+        cache = KVCache(self._model.spec.kv, self.padding_slot + 1, self._model.dtype, self._model.device)
         self.runner = ModelRunner(
             self._model,
             cache,
@@ -58,6 +58,6 @@ class LocalExecutor:
 
     def check_health(self) -> None:
         params = SamplingParams(gen_length=1, block_length=1, steps=1)
-        request = build_request("probe", (), params, mask_token_id=self._model.mask_token_id)
+        request = build_request("probe", (), params, mask_token_id=self._model.spec.mask_token_id)
         request.reservation = Reservation(self.padding_slot, 1)
         self.execute(StepPlan.pack([request], padding_slot=self.padding_slot))

@@ -13,7 +13,7 @@ from worker.decoding.sampling_metadata import Array, SamplingTensors, to_device
 from worker.engine.cuda_graphs import Forward, choose_forward
 from worker.engine.step_plan import StepPlan, rounded_down, rounded_up
 from worker.kvcache.arena import KVCache
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 
 # Bounds what logits take: a request may ask for thousands of positions of a vocabulary of a hundred thousand tokens.
 # On a CPU they are read several times, which is faster while they are in its cache.
@@ -56,7 +56,7 @@ class ModelRunner:
         self.model = model
         self.cache = cache
         self.forward: Forward = choose_forward(model, cache, max_segments=max_segments)
-        self.rows_at_once = rounded_down(LOGITS_AT_ONCE[model.device.type] // model.network.config.embedding_size)
+        self.rows_at_once = rounded_down(LOGITS_AT_ONCE[model.device.type] // model.spec.padded_vocab_size)
         self._confidence_dtype = confidence_dtype
 
     @torch.inference_mode()
@@ -96,12 +96,12 @@ class ModelRunner:
         if chunk.guided_rows is not None:
             unconditional = self._logits(hidden, chunk.twins)
             logits[chunk.guided_rows] = guided(logits[chunk.guided_rows], unconditional, chunk.scales)
-        return predict(logits, self.model.mask_token_id, chunk.sampling)
+        return predict(logits, self.model.spec.mask_token_id, chunk.sampling)
 
     def _logits(self, hidden: Tensor, rows: slice) -> Tensor:
         """Compute those of some rows, for one of few sizes: the rows behind them have hidden states too."""
         count = rows.stop - rows.start
-        logits = self.model.network.logits(hidden[rows.start : rows.start + rounded_up(count)])
+        logits = self.model.network.compute_logits(hidden[rows.start : rows.start + rounded_up(count)])
         return logits[:count].to(self._confidence_dtype)
 
     def _choose(self, plan: StepPlan, confidences: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from tokenizers import Tokenizer
 
 from worker.models.checkpoint import Checkpoint, CheckpointError
 
@@ -38,10 +39,17 @@ class Vocabulary:
         return next((token for token, number in self.ids.items() if number == token_id), None)
 
 
-def mask_token_id(checkpoint: Checkpoint, config: Mapping[str, Any], vocabulary: Vocabulary, vocab_size: int) -> int:
+def mask_token_id(
+    checkpoint: Checkpoint,
+    config: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    vocab_size: int,
+    of_family: int | None = None,
+) -> int:
+    """Return what config.json says, else the family's, else the tokenizer's mask. Raises `CheckpointError`."""
     mask = config.get("mask_token_id")
     if mask is None:
-        mask = vocabulary.ids.get(MASK_TOKEN)
+        mask = vocabulary.ids.get(MASK_TOKEN) if of_family is None else of_family
     if mask is None or not _is_token_id(mask, vocab_size):
         raise CheckpointError(f"{checkpoint.source}: config.json: mask_token_id is {mask!r}, not a token id")
     return int(mask)
@@ -66,6 +74,19 @@ def end_token_ids(
     if unusable:
         log.warning("end tokens that are not in the model's vocabulary are not used", ids=unusable)
     return tuple(sorted({*configured, *(token for token in others if token not in unusable)}))
+
+
+def encode(checkpoint: Checkpoint, text: str, vocab_size: int) -> tuple[int, ...]:
+    """Return the tokens of plain text, without special ones; none if there is no tokenizer that can be used."""
+    file = checkpoint.tokenizer.folder / "tokenizer.json"
+    if not file.is_file():
+        return ()
+    try:
+        ids = tuple(Tokenizer.from_file(str(file)).encode(text, add_special_tokens=False).ids)
+    except Exception as error:  # noqa: BLE001 - it raises nothing more special
+        log.warning("the tokenizer cannot be read", file=str(file), reason=str(error))
+        return ()
+    return ids if all(_is_token_id(token, vocab_size) for token in ids) else ()
 
 
 def log_end_tokens(ids: tuple[int, ...], vocabulary: Vocabulary) -> None:

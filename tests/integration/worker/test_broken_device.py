@@ -32,11 +32,11 @@ class Device:
         assert worker.service.serving
         self.progress = worker.service.serving.engine.progress
         self.network = worker.service.serving.engine.model.network
-        self.logits = self.network.logits
+        self.logits = self.network.compute_logits
         self.failures: list[Exception] = []
         self.goes_on = threading.Event()
         self.goes_on.set()
-        self.network.logits = self  # type: ignore[assignment]
+        self.network.compute_logits = self  # type: ignore[assignment]
 
     def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
         self.goes_on.wait(PATIENCE_SECONDS)

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from testing.folders import GOLDEN
 from textdiffusion.settings import WorkerSettings
 from worker.fit import estimate
-from worker.models.llada import WEIGHT_PREFIX, Llada, LladaConfig
+from worker.models.llada import LLADA
+from worker.models.transformer import Transformer
 
 LAYERS = 3
 # A layer of 50 MB: more than a process that has just started differs in from one time to the next.
@@ -22,10 +23,10 @@ SETTINGS = ("--device=cpu", "--dtype=float32", "--kv-cache-positions=64", "--max
 DEADLINE_SECONDS = 240
 
 
-def network(layers: int) -> Llada:
+def network(layers: int) -> Transformer:
     config = json.loads((GOLDEN / "config.json").read_text()) | SHAPE | {"n_layers": layers}
     with torch.device("meta"):
-        return Llada(LladaConfig.parse(config))
+        return Transformer(LLADA.parse(config))
 
 
 def total(layers: int) -> int:
@@ -37,8 +38,9 @@ def write_model(folder: Path, layers: int) -> Path:
     folder.mkdir()
     config = json.loads((GOLDEN / "config.json").read_text()) | SHAPE | {"n_layers": layers}
     (folder / "config.json").write_text(json.dumps(config))
-    shapes = network(layers).state_dict().items()
-    weights = {WEIGHT_PREFIX + name: torch.zeros(weight.shape, dtype=torch.bfloat16) for name, weight in shapes}
+    model = network(layers)
+    shapes, names = model.state_dict(), LLADA.weight_names(model.config)
+    weights = {name: torch.zeros(shapes[own].shape, dtype=torch.bfloat16) for name, own in names.items()}
     save_file(weights, folder / "model.safetensors")
     return folder
 

@@ -103,7 +103,7 @@ async def test_a_step_that_fails_fails_the_span(
         raise RuntimeError("CUDA error")
 
     assert worker.service.serving
-    monkeypatch.setattr(worker.service.serving.engine.model.network, "logits", fail)
+    monkeypatch.setattr(worker.service.serving.engine.model.network, "compute_logits", fail)
     with pytest.raises(grpc.aio.AioRpcError):
         await stub.Generate(REQUEST, metadata=METADATA)
     (span,) = await recorder.ended(1)

@@ -14,7 +14,7 @@ CONFIG = LladaConfig(
     vocab_size=32,
     embedding_size=32,
     max_sequence_length=64,
-)
+).transformer
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.operations import Pass, operations, passes, weights_read
 from benchmarks.random_model import random_weights
 from worker.engine.request import CommittedToken
-from worker.models.llada import Llada, LladaConfig
+from worker.models.llada import LladaConfig
+from worker.models.transformer import Transformer, TransformerConfig
 from worker.sampling_params import CacheMode, SamplingParams
 
 CPU = torch.device("cpu")
-CONFIG = LladaConfig(
+NETWORK = LladaConfig(
     d_model=8,
     n_layers=3,
     n_heads=2,
@@ -22,6 +23,7 @@ CONFIG = LladaConfig(
     embedding_size=12,
     max_sequence_length=64,
 )
+CONFIG = NETWORK.transformer
 PROMPT = 5
 
 
@@ -38,23 +40,23 @@ def options(cache: CacheMode) -> SamplingParams:
     return SamplingParams(gen_length=7, block_length=4, steps=7, kv_cache=cache)
 
 
-def multiplied(config: LladaConfig, one: Pass) -> int:
+def multiplied(config: TransformerConfig, one: Pass) -> int:
     """Additions and multiplications, row by row and weight by weight."""
     operations = 0
-    for layer in range(config.n_layers):
+    for layer in range(config.num_layers):
         for row in range(one.rows):
-            heads = config.n_heads + 2 * config.n_kv_heads
-            operations += 2 * config.d_model * heads * config.head_dim
-            for _ in range(config.n_heads):
+            heads = config.num_heads + 2 * config.num_kv_heads
+            operations += 2 * config.hidden_size * heads * config.head_dim
+            for _ in range(config.num_heads):
                 for _ in range(one.attended):
                     operations += 2 * config.head_dim  # a query with a key
                     operations += 2 * config.head_dim  # a weight with a value
-            if layer == config.n_layers - 1 and row >= one.masked:
+            if layer == config.num_layers - 1 and row >= one.masked:
                 continue
-            operations += 2 * config.d_model * config.d_model
-            operations += 2 * 2 * config.d_model * config.mlp_hidden_size
-            operations += 2 * config.mlp_hidden_size * config.d_model
-    return operations + one.masked * 2 * config.d_model * config.embedding_size
+            operations += 2 * config.hidden_size * config.hidden_size
+            operations += 2 * 2 * config.hidden_size * config.intermediate_size
+            operations += 2 * config.intermediate_size * config.hidden_size
+    return operations + one.masked * 2 * config.hidden_size * config.padded_vocab_size
 
 
 def test_a_tiny_pass_costs_what_one_counts_by_hand() -> None:
@@ -67,7 +69,7 @@ def test_a_tiny_pass_costs_what_one_counts_by_hand() -> None:
         vocab_size=7,
         embedding_size=7,
         max_sequence_length=16,
-    )
+    ).transformer
     to_heads = 2 * 5 * (4 * 8)  # layers, rows, weights
     attention = 2 * 5 * 6 * (4 + 4)  # layers, rows, positions, queries with keys and weights with values
     others = (5 + 2) * (4 * 4 + 4 * 6 + 3 * 4)  # rows of the first layer and of the last, weights
@@ -84,18 +86,18 @@ def test_a_pass_costs_what_a_loop_over_rows_and_weights_counts(one: Pass) -> Non
 def test_a_pass_costs_what_torch_counts_in_the_network() -> None:
     one = Pass(rows=6, attended=10, masked=4)
     with torch.device("meta"):
-        network = Llada(CONFIG)
-    network.load_state_dict(dict(random_weights(CONFIG, CPU, torch.float32)), assign=True)
+        network = Transformer(CONFIG)
+    network.load_state_dict(dict(random_weights(NETWORK, CPU, torch.float32)), assign=True)
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         del layer, keys, values
-        slot = torch.zeros(CONFIG.n_heads, one.attended, CONFIG.head_dim)
+        slot = torch.zeros(CONFIG.num_heads, one.attended, CONFIG.head_dim)
         weights = torch.bmm(queries.transpose(0, 1), slot.transpose(1, 2))
         return torch.bmm(weights, slot).transpose(0, 1)
 
     with FlopCounterMode(display=False) as counter:
         positions = torch.arange(one.rows)
-        network.logits(network(positions, positions, attend, positions[: one.masked]))
+        network.compute_logits(network(positions, positions, attend, positions[: one.masked]))
     assert operations(CONFIG, one) == counter.get_total_flops()
 
 

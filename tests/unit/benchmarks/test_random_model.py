@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from tests.unit.benchmarks.tiny import NETWORK
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.llada import LladaConfig
-from worker.models.loading import LoadedModel, load_model
+from worker.models.loading import load_model
+from worker.models.spec import LoadedModel
 from worker.sampling_params import CacheMode
 
 CPU = torch.device("cpu")
@@ -32,8 +34,8 @@ def model(folder: Path) -> LoadedModel:
 def test_a_checkpoint_holds_the_network_that_goes_straight_to_a_device(model: LoadedModel) -> None:
     direct = random_model(NETWORK, CPU, torch.bfloat16)
     assert direct.parameters == model.parameters
-    assert direct.mask_token_id == model.mask_token_id
-    assert torch.equal(direct.network.wte.weight, model.network.wte.weight)
+    assert direct.spec == replace(model.spec, eos_token_ids=())
+    assert torch.equal(direct.network.embedding.weight, model.network.embedding.weight)
 
 
 def test_its_positions_differ_so_that_a_threshold_commits_neither_all_nor_one_at_a_time(model: LoadedModel) -> None:

@@ -11,7 +11,8 @@ from worker.engine.engine import Engine
 from worker.engine.request import Request, Update
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
-from worker.models.loading import LoadedModel, load_model
+from worker.models.loading import load_model
+from worker.models.spec import LoadedModel
 from worker.sampling_params import SamplingParams
 
 LIMITS = Limits(max_running=16, max_waiting=300, positions=4096, max_rows=512)

@@ -23,7 +23,8 @@ from worker.engine.engine import Engine
 from worker.engine.request import FinishReason, Request, Update
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
-from worker.models.loading import LoadedModel, load_model
+from worker.models.loading import load_model
+from worker.models.spec import LoadedModel
 from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 CASES: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())

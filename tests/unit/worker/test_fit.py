@@ -8,8 +8,11 @@ import torch
 from testing.folders import GOLDEN
 from textdiffusion.settings import WorkerSettings
 from worker.fit import Fit, Need, check_fit, estimate, positions_to_hold
+from worker.kvcache.arena import KVCacheSpec
 from worker.models.checkpoint import Checkpoint, CheckpointError, StoredTensor
-from worker.models.llada import Llada, LladaConfig
+from worker.models.llada import LladaConfig
+from worker.models.spec import ModelSpec
+from worker.models.transformer import Transformer
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 LLADA_8B: Mapping[str, Any] = {
@@ -23,13 +26,23 @@ LLADA_8B: Mapping[str, Any] = {
     "max_sequence_length": 4096,
 }
 POSITION_8B = 2 * 32 * 4096 * 2
+SPEC_8B = ModelSpec(
+    family="llada",
+    model_type="llada",
+    kv=KVCacheSpec(layers=32, kv_heads=32, head_dim=128),
+    num_heads=32,
+    vocab_size=126464,
+    padded_vocab_size=126464,
+    max_positions=4096,
+    mask_token_id=126336,
+)
 
 
 def need(
     *, device: torch.device = CUDA, tied: bool = False, dtype: torch.dtype = torch.bfloat16, **settings: Any
 ) -> Need:
     with torch.device("meta"):
-        network = Llada(LladaConfig(**LLADA_8B, weight_tying=tied))
+        network = Transformer(LladaConfig(**LLADA_8B, weight_tying=tied).transformer)
     return estimate(WorkerSettings(model="m", **settings), network, {}, device, dtype)
 
 
@@ -56,7 +69,7 @@ def test_a_tied_matrix_is_held_twice_where_weights_are_reordered() -> None:
 
 def test_on_a_gpu_the_largest_stored_tensor_is_there_beside_the_weights() -> None:
     with torch.device("meta"):
-        network = Llada(LladaConfig(**LLADA_8B))
+        network = Transformer(LladaConfig(**LLADA_8B).transformer)
     stored = {"x": StoredTensor((126464, 4096), "F32")}
     assert estimate(WorkerSettings(model="m"), network, stored, CUDA, torch.bfloat16).loading == 126464 * 4096 * 4
 
@@ -123,18 +136,17 @@ def fit_of(free: int) -> Fit:
 
 
 def test_the_cache_gets_half_of_what_is_left_but_room_for_a_canvas_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = LladaConfig(**LLADA_8B)
     memory_of(monkeypatch, 1 << 50)
     room = 20_000 * POSITION_8B
-    assert positions_to_hold(settings(), config, fit_of(room + 1000 + (1 << 30))) == 10_000
-    assert positions_to_hold(settings(), config, fit_of(0)) == 4096
-    assert positions_to_hold(settings(), config, fit_of(1 << 50)) == 16 * 4096
-    assert positions_to_hold(settings(kv_cache_positions=7), config, fit_of(1 << 50)) == 7
+    assert positions_to_hold(settings(), SPEC_8B, fit_of(room + 1000 + (1 << 30))) == 10_000
+    assert positions_to_hold(settings(), SPEC_8B, fit_of(0)) == 4096
+    assert positions_to_hold(settings(), SPEC_8B, fit_of(1 << 50)) == 16 * 4096
+    assert positions_to_hold(settings(kv_cache_positions=7), SPEC_8B, fit_of(1 << 50)) == 7
 
 
 def test_what_others_took_while_the_model_was_loaded_is_not_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
     memory_of(monkeypatch, 12_000 * POSITION_8B + (1 << 30))
-    assert positions_to_hold(settings(), LladaConfig(**LLADA_8B), fit_of(1 << 50)) == 6_000
+    assert positions_to_hold(settings(), SPEC_8B, fit_of(1 << 50)) == 6_000
 
 
 def test_wrong_tensors_are_named_before_memory_is_looked_at(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.wire import CONTEXT_LENGTH
 from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.options import InvalidRequestError, defaults_for, settle
 from worker.sampling_params import CacheMode, Remasking, SamplingParams
 

@@ -12,7 +12,7 @@ from tests.unit.worker.test_exactness import GOLDEN, MASK, started
 from worker.decoding.predict import predict
 from worker.decoding.sampling_metadata import SamplingTensors
 from worker.engine.request import Update
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import SamplingParams
 
 # A test with a right sampler fails with this probability when its seeds are changed.

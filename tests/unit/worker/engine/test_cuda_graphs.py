@@ -53,7 +53,9 @@ def use_graphs(engine: Engine, max_segments: int) -> list[int]:
         seen.append(len(plan.token_ids))
         return eager(plan)
 
-    runner.forward = GraphForward(network, arena, kernel, counted, lambda forward: forward, max_segments=max_segments)
+    runner.forward = GraphForward(
+        network, arena, kernel, counted, lambda forward: forward, max_segments=max_segments, max_positions=512
+    )
     return seen
 
 
@@ -86,6 +88,6 @@ def test_a_kernel_that_fails_its_trial_is_not_used(engine: Engine, broken: str) 
             raise RuntimeError("no kernel image is available")
         return kernel(*tensors, **options | {"seqused_k": options["cu_seq_k"].diff().int()})
 
-    arena = KVCache(engine.model.network.config.kv, 20, torch.float32, torch.device("cpu"))
+    arena = KVCache(engine.model.spec.kv, 20, torch.float32, torch.device("cpu"))
     assert passes_trial(kernel, arena, heads=4)
     assert not passes_trial(wrong, arena, heads=4)

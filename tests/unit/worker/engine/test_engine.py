@@ -11,7 +11,7 @@ from worker.engine.model_runner import StepOutput
 from worker.engine.request import FinishReason, Update
 from worker.engine.scheduler import Limits, NeverFitsError, QueueFullError
 from worker.engine.step_plan import StepPlan
-from worker.models.loading import LoadedModel
+from worker.models.spec import LoadedModel
 from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
 PROMPT = [77, 202, 24, 37, 274, 48]
@@ -206,7 +206,9 @@ def test_a_step_that_fails_ends_its_requests_and_no_others(
     engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(engine.model.network, "logits", failing(torch.OutOfMemoryError("out of memory"), times=1))
+        patched.setattr(
+            engine.model.network, "compute_logits", failing(torch.OutOfMemoryError("out of memory"), times=1)
+        )
         last = submit(PROMPT).last()
         assert (last.finish_reason, last.failure) == (FinishReason.FAILED, "the device ran out of memory")
         assert submit(PROMPT).last().finish_reason is FinishReason.LENGTH
@@ -221,7 +223,9 @@ def test_a_device_that_is_broken_ends_all_requests_and_says_so(
     broken = threading.Event()
     engine = Engine(golden_model, Limits(max_running=1, max_waiting=1, positions=512), on_broken=broken.set)
     engine.start()
-    monkeypatch.setattr(golden_model.network, "logits", failing(RuntimeError("unspecified launch failure"), times=2))
+    monkeypatch.setattr(
+        golden_model.network, "compute_logits", failing(RuntimeError("unspecified launch failure"), times=2)
+    )
     ended: queue.SimpleQueue[Update] = queue.SimpleQueue()
     for name in ("runs", "waits"):
         engine.submit(name, PROMPT, ENDLESS, ended.put)
@@ -251,7 +255,7 @@ def test_logits_that_are_not_numbers_end_their_request(
         return torch.full((len(hidden), 320), torch.nan)
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.model.network, "logits", not_numbers)
+        patched.setattr(engine.model.network, "compute_logits", not_numbers)
         last = submit(PROMPT).last()
     assert (last.finish_reason, last.forward_passes) == (FinishReason.FAILED, 1)
 
@@ -261,7 +265,9 @@ def test_what_is_not_a_number_ends_its_request_whatever_the_remasking(
     engine: Engine, submit: Any, monkeypatch: pytest.MonkeyPatch, remasking: Remasking
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(engine.model.network, "logits", lambda hidden: torch.full((len(hidden), 320), torch.inf))
+        patched.setattr(
+            engine.model.network, "compute_logits", lambda hidden: torch.full((len(hidden), 320), torch.inf)
+        )
         last = submit(PROMPT, remasking=remasking).last()
     assert (last.finish_reason, last.failure) == (FinishReason.FAILED, "the model's logits are not numbers")
 

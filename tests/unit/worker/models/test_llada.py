@@ -7,9 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from testing.folders import GOLDEN
-from worker.models.llada import Llada, LladaConfig, UnsupportedModelError
-from worker.models.loading import LoadedModel
-from worker.models.projection import packed
+from worker.layers.linear import pack_weight
+from worker.models.config import UnsupportedModelError
+from worker.models.llada import LLADA
+from worker.models.spec import LoadedModel
+from worker.models.transformer import Transformer
 
 CONFIG = {
     "d_model": 64,
@@ -32,17 +34,17 @@ def test_logits_are_those_of_the_published_code(golden_model: LoadedModel) -> No
     ids = reference["input_ids"].flatten().long()
     network = golden_model.network
     with torch.inference_mode():
-        logits = network.logits(network(ids, torch.arange(len(ids)), attend))
+        logits = network.compute_logits(network(ids, torch.arange(len(ids)), attend))
     assert torch.allclose(logits, reference["logits"].view_as(logits), rtol=0, atol=1e-4)
 
 
 def test_grouped_heads_equal_a_model_that_repeats_them() -> None:
     torch.manual_seed(0)
-    grouped = Llada(LladaConfig.parse(CONFIG | {"n_kv_heads": 2}))
-    repeated = Llada(LladaConfig.parse(CONFIG))
+    grouped = Transformer(LLADA.parse(CONFIG | {"n_kv_heads": 2}))
+    repeated = Transformer(LLADA.parse(CONFIG))
     weights = grouped.state_dict()
     for name, weight in weights.items():
-        if "k_proj" in name or "v_proj" in name:
+        if name.endswith(("qkv.weights.1", "qkv.weights.2")):
             weights[name] = weight.unflatten(0, (2, 16)).repeat_interleave(2, dim=0).flatten(0, 1)
     repeated.load_state_dict(weights)
     ids, positions = torch.randint(50, (9,)), torch.arange(9)
@@ -50,28 +52,28 @@ def test_grouped_heads_equal_a_model_that_repeats_them() -> None:
 
 
 def test_tied_weights_need_no_output_matrix() -> None:
-    network = Llada(LladaConfig.parse(CONFIG | {"weight_tying": True}))
-    assert "ff_out.weight" not in network.state_dict()
-    assert network.logits(torch.zeros(3, 64)).shape == (3, 50)
+    network = Transformer(LLADA.parse(CONFIG | {"weight_tying": True}))
+    assert not any(name.startswith("lm_head") for name in network.state_dict())
+    assert network.compute_logits(torch.zeros(3, 64)).shape == (3, 50)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_packed_weights_give_what_the_plain_ones_give(tied: bool, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    network = Llada(LladaConfig.parse(CONFIG | {"n_kv_heads": 2, "weight_tying": tied})).to(dtype)
+    network = Transformer(LLADA.parse(CONFIG | {"n_kv_heads": 2, "weight_tying": tied})).to(dtype)
     ids, positions = torch.randint(50, (9,)), torch.arange(9)
     with torch.inference_mode():
-        plain = network.logits(network(ids, positions, attend))
+        plain = network.compute_logits(network(ids, positions, attend))
         network.pack()
-        packed = network.logits(network(ids, positions, attend))
+        packed = network.compute_logits(network(ids, positions, attend))
     largest = float(plain.abs().max())
     assert torch.allclose(packed, plain, rtol=0, atol=largest * (1e-5 if dtype is torch.float32 else 2e-2))
 
 
 def test_wanted_rows_are_those_of_the_whole() -> None:
     torch.manual_seed(0)
-    network = Llada(LladaConfig.parse(CONFIG))
+    network = Transformer(LLADA.parse(CONFIG))
     ids, positions = torch.randint(50, (9,)), torch.arange(9)
     wanted = torch.tensor([7, 2])
     assert torch.allclose(network(ids, positions, attend, wanted), network(ids, positions, attend)[wanted], atol=1e-5)
@@ -79,7 +81,7 @@ def test_wanted_rows_are_those_of_the_whole() -> None:
 
 def test_a_packed_product_of_a_row_does_not_depend_on_the_other_rows() -> None:
     torch.manual_seed(0)
-    multiply = packed(torch.randn(96, 64).bfloat16()).product
+    multiply = pack_weight(torch.randn(96, 64).bfloat16()).product
     rows = torch.randn(300, 64).bfloat16()
     whole = multiply(rows)
     for start, end in [(0, 1), (3, 20), (37, 101), (44, 300)]:
@@ -99,9 +101,9 @@ def test_a_packed_product_of_a_row_does_not_depend_on_the_other_rows() -> None:
 )
 def test_a_config_that_is_not_supported_is_refused_by_the_name_of_its_key(change: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedModelError, match=named):
-        LladaConfig.parse(CONFIG | change)
+        LLADA.parse(CONFIG | change)
 
 
 def test_a_config_that_lacks_a_key_is_refused_by_its_name() -> None:
     with pytest.raises(UnsupportedModelError, match="n_layers"):
-        LladaConfig.parse({key: value for key, value in CONFIG.items() if key != "n_layers"})
+        LLADA.parse({key: value for key, value in CONFIG.items() if key != "n_layers"})

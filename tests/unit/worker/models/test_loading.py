@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from testing.folders import GOLDEN
 from worker.models.checkpoint import Checkpoint, CheckpointError
-from worker.models.loading import LoadedModel, choose_device, choose_dtype, load_model
+from worker.models.loading import choose_device, choose_dtype, load_model
+from worker.models.spec import LoadedModel
 from worker.models.tokens import Vocabulary
 
 CPU = torch.device("cpu")
@@ -61,19 +62,19 @@ def test_an_index_that_names_no_files_is_refused(folder: Path, weight_map: objec
 @pytest.mark.parametrize("added", [None, ["x"], [{"content": "<|eot_id|>"}], [{"content": "<|eot_id|>", "id": "x"}]])
 def test_a_tokenizer_without_a_usable_end_of_turn_leaves_the_config_s_end_tokens(folder: Path, added: object) -> None:
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
-    assert load(folder).eos_token_ids == (304,)
+    assert load(folder).spec.eos_token_ids == (304,)
 
 
 def test_a_mask_that_the_config_lacks_is_the_tokenizer_s(folder: Path) -> None:
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": [{"id": 305, "content": "<|mdm_mask|>"}]}))
     edit_config(folder, mask_token_id=None)
-    assert load(folder).mask_token_id == 305
+    assert load(folder).spec.mask_token_id == 305
 
 
 def test_end_tokens_are_the_config_s_and_the_tokenizer_s_end_of_turn(folder: Path) -> None:
     added = [{"id": 306, "content": "<|eot_id|>"}, {"id": 305, "content": "<|mdm_mask|>"}]
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
-    assert load(folder).eos_token_ids == (304, 306)
+    assert load(folder).spec.eos_token_ids == (304, 306)
 
 
 def test_other_weights_have_another_fingerprint_and_the_same_have_the_same(folder: Path) -> None:

@@ -1,0 +1,112 @@
+"""iLLaDA: a Llama that attends both ways, as in the published modeling code (GSAI-ML/iLLaDA-8B)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import PositiveFloat, PositiveInt
+
+from worker.layers.rotary import RotaryConfig
+from worker.models.config import UnsupportedModelError, check_heads, check_nothing_extra, check_values, read_fields
+from worker.models.spec import Family
+from worker.models.transformer import TransformerConfig
+
+_ONLY: Final[Mapping[str, str | bool]] = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
+_OF_LAYER: Final[Mapping[str, str]] = {
+    "input_layernorm.weight": "attention_norm.weight",
+    "self_attn.q_proj.weight": "qkv.weights.0",
+    "self_attn.k_proj.weight": "qkv.weights.1",
+    "self_attn.v_proj.weight": "qkv.weights.2",
+    "self_attn.o_proj.weight": "attention_out.weights.0",
+    "post_attention_layernorm.weight": "mlp_norm.weight",
+    "mlp.gate_proj.weight": "gate.weights.0",
+    "mlp.up_proj.weight": "up.weights.0",
+    "mlp.down_proj.weight": "down.weights.0",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IlladaConfig:
+    """The part of config.json that decides what is computed; the weights are tied unless it says otherwise."""
+
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    vocab_size: PositiveInt
+    max_position_embeddings: PositiveInt
+    rms_norm_eps: PositiveFloat
+    rope_theta: PositiveFloat
+    tie_word_embeddings: bool = True
+
+    @property
+    def transformer(self) -> TransformerConfig:
+        head_dim = self.hidden_size // self.num_attention_heads
+        return TransformerConfig(
+            hidden_size=self.hidden_size,
+            num_layers=self.num_hidden_layers,
+            num_heads=self.num_attention_heads,
+            num_kv_heads=self.num_key_value_heads,
+            head_dim=head_dim,
+            intermediate_size=self.intermediate_size,
+            vocab_size=self.vocab_size,
+            padded_vocab_size=self.vocab_size,
+            max_positions=self.max_position_embeddings,
+            rotary=RotaryConfig(rotated=head_dim, theta=self.rope_theta),
+            rms_norm_eps=self.rms_norm_eps,
+            tie_word_embeddings=self.tie_word_embeddings,
+        )
+
+
+def parse(config: Mapping[str, Any]) -> TransformerConfig:
+    """Read config.json. Raises `UnsupportedModelError` naming the key that is missing, wrong or not supported."""
+    check_values(config, _ONLY)
+    check_nothing_extra(config)
+    if config.get("layer_norm_eps") is not None:
+        raise UnsupportedModelError("config.json: layer_norm_eps asks for LayerNorm; only RMSNorm is supported")
+    values = {key: value for key, value in config.items() if value is not None}
+    values.setdefault("num_key_value_heads", values.get("num_attention_heads"))
+    rope = values.get("rope_parameters")  # where newer files have it
+    if isinstance(rope, dict):
+        values.setdefault("rope_theta", rope.get("rope_theta"))
+    parsed = read_fields(IlladaConfig, values)
+    sizes = {
+        "hidden_size": parsed.hidden_size,
+        "num_attention_heads": parsed.num_attention_heads,
+        "num_key_value_heads": parsed.num_key_value_heads,
+    }
+    check_heads(sizes, hidden="hidden_size", heads="num_attention_heads", kv_heads="num_key_value_heads")
+    check_values(config, {"head_dim": parsed.transformer.head_dim})
+    return parsed.transformer
+
+
+def weight_names(config: TransformerConfig) -> dict[str, str]:
+    names = {"model.embed_tokens.weight": "embedding.weight"}
+    for layer in range(config.num_layers):
+        names |= {f"model.layers.{layer}.{name}": f"layers.{layer}.{own}" for name, own in _OF_LAYER.items()}
+    names["model.norm.weight"] = "norm.weight"
+    if not config.tie_word_embeddings:
+        names["lm_head.weight"] = "lm_head.weights.0"
+    return names
+
+
+ILLADA: Final = Family(
+    name="illada",
+    model_type="illada",
+    architectures=("ILLaDAForCausalLM",),
+    parse=parse,
+    weight_names=weight_names,
+    ignored_weights=("lm_head.weight",),  # a copy of the embedding, where it is tied
+    mask_token_id=5,
+    # As its evaluation runs it: one token a pass and no cache, for neither a threshold nor a cache is published.
+    authors_defaults={
+        "canvas": "grow",
+        "max_tokens": 1024,
+        "block_length": 32,
+        "steps_per_block": 32,
+        "kv_cache": "none",
+    },
+    chat_defaults={"max_tokens": 2048, "end_of_thinking_boost": 100.0, "end_of_thinking_power": 3.0},
+    end_of_thinking="</think>",
+)
