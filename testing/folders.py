@@ -5,4 +5,5 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 DEMO = ROOT / "models" / "demo"
-GOLDEN = ROOT / "tests" / "golden" / "llada-tiny"
+GOLDENS = ROOT / "tests" / "golden"
+GOLDEN = GOLDENS / "llada-tiny"

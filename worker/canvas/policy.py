@@ -24,7 +24,8 @@ class Segment:
 class CommitRule:
     """How many of a pass's candidates are committed, the surest first.
 
-    As many as pass, but no fewer than `least` and no more than `most`. A candidate passes at or above `threshold`
+    As many as pass, but no fewer than `least` and no more than `most`; `sequential` ones from left to right, up to the
+    first that does not pass, and not the surest first. A candidate passes at or above `threshold`
     (Fast-dLLM's rule); with `factor` the first n pass, n the largest for which (n + 1)(1 - confidence of the nth) is
     below it (Theorem 1 of the Fast-dLLM paper). Without either none passes.
     """
@@ -33,20 +34,32 @@ class CommitRule:
     most: int
     threshold: float | None = None
     factor: float | None = None
+    sequential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """What is added to the logit of one token at one position before anything is decided."""
+
+    position: int
+    token_id: int
+    amount: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """What one sequence brings to one step.
 
-    `candidates` are the positions that may be committed. A `refresh` computes the whole canvas, and the scheduler
-    bounds how many of them share a step; a `cached` pass is short, and joins every step.
+    `candidates` are the positions that may be committed, and `boost` lies at one of them. A `refresh` computes the
+    whole canvas, and the scheduler bounds how many of them share a step; a `cached` pass is short, and joins every
+    step.
     """
 
     segments: Sequence[Segment]
     candidates: Positions
     rule: CommitRule
     cost: Literal["refresh", "cached"]
+    boost: Boost | None = None
 
     @property
     def rows(self) -> int:

@@ -28,7 +28,7 @@ def predict(logits: Tensor, mask_token_id: int, sampling: SamplingTensors) -> Pr
     """Decides for each row of float `logits` `[rows, vocabulary]`, which it may overwrite.
 
     Log probabilities are those of the clean softmax, so the model's own. Where logits are biased, confidences are those
-    of the biased softmax. The mask token is never chosen.
+    of the biased softmax. The mask token is never chosen, nor is what is excluded.
     """
     own = logits.log_softmax(-1)
     decisive = own
@@ -38,6 +38,8 @@ def predict(logits: Tensor, mask_token_id: int, sampling: SamplingTensors) -> Pr
         )
         decisive = own.index_copy(0, sampling.bias.biased_rows, logits[sampling.bias.biased_rows].log_softmax(-1))
     logits[:, mask_token_id] = -torch.inf
+    if sampling.excluded:
+        logits.index_put_((sampling.excluded.rows, sampling.excluded.tokens), logits.new_tensor(-torch.inf))
     tokens = choose_tokens(logits, sampling)
     ranked = own[:0] if sampling.logprob_rows is None else own[sampling.logprob_rows]
     top = ranked.topk(min(sampling.num_logprobs, own.shape[1]))

@@ -38,17 +38,24 @@ def _sample(logits: Tensor, sampling: SamplingTensors, rows: Tensor) -> Tensor:
     scaled = logits / sampling.temperature[rows, None]
     if sampling.filtered_rows is not None:
         filtered = rows[sampling.filtered_rows]
-        kept = _nucleus(scaled[sampling.filtered_rows], sampling.top_p[filtered], sampling.top_k[filtered])
+        kept = _nucleus(
+            scaled[sampling.filtered_rows], sampling.top_p[filtered], sampling.top_k[filtered], sampling.min_p[filtered]
+        )
         scaled[sampling.filtered_rows] = scaled[sampling.filtered_rows].masked_fill(~kept, -torch.inf)
     noise = uniform(Stream.TOKEN, sampling.seeds[rows], sampling.positions[rows], sampling.steps[rows], logits.shape[1])
     return (scaled - torch.log(-torch.log(noise))).argmax(-1)
 
 
-def _nucleus(scaled: Tensor, top_p: Tensor, top_k: Tensor) -> Tensor:
-    """Which tokens may be sampled: the `top_k` likeliest (0: all), of them those that make up `top_p`; at least one."""
+def _nucleus(scaled: Tensor, top_p: Tensor, top_k: Tensor, min_p: Tensor) -> Tensor:
+    """Return which tokens may be sampled, at least one.
+
+    Those at least `min_p` times as likely as the likeliest, of them the `top_k` likeliest (0: all), of them those that
+    make up `top_p`.
+    """
     ordered, order = scaled.sort(dim=-1, descending=True, stable=True)
     rank = torch.arange(scaled.shape[1], device=scaled.device)
     kept = (rank < top_k[:, None]) | (top_k[:, None] == 0)
+    kept &= ordered - ordered[:, :1] >= min_p.log()[:, None]
     probability = ordered.masked_fill(~kept, -torch.inf).softmax(-1)
     before = probability.cumsum(-1) - probability
     # At top_p 1 rounding must not drop the tail.

@@ -32,18 +32,27 @@ class Bias:
     values: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """Which tokens are never chosen in which rows: int64 `rows` and `tokens`, each `[entries]`."""
+
+    rows: Tensor
+    tokens: Tensor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingTensors:
-    """Float64 `temperature` and `top_p`, int64 `top_k`, `seeds`, `positions` and `steps`, each `[rows]`.
+    """Float64 `temperature`, `top_p` and `min_p`, int64 `top_k`, `seeds`, `positions` and `steps`, each `[rows]`.
 
     What few rows ask for comes as the int64 numbers of those rows, so that the others need not pay for it:
-    `sampled_rows` (temperature above 0), `filtered_rows` (of the sampled ones, counted among them: those with a top_k
-    or top_p), `margin_rows`, `entropy_rows`, `random_rows`, and `logprob_rows`, the rows to report the `num_logprobs`
-    likeliest tokens of. None where there are none.
+    `sampled_rows` (temperature above 0), `filtered_rows` (of the sampled ones, counted among them: those with a top_k,
+    top_p or min_p), `margin_rows`, `entropy_rows`, `random_rows`, and `logprob_rows`, the rows to report the
+    `num_logprobs` likeliest tokens of. None where there are none.
     """
 
     temperature: Tensor
     top_p: Tensor
+    min_p: Tensor
     top_k: Tensor
     seeds: Tensor
     positions: Tensor
@@ -51,6 +60,7 @@ class SamplingTensors:
     sampled_rows: Tensor | None = None
     filtered_rows: Tensor | None = None
     bias: Bias | None = None
+    excluded: Excluded | None = None
     margin_rows: Tensor | None = None
     entropy_rows: Tensor | None = None
     random_rows: Tensor | None = None
@@ -62,10 +72,11 @@ class SamplingTensors:
 class SamplingMetadata:
     """The options of all candidates of a step.
 
-    `floats` are temperature and top_p, float64 `[2, candidates]`; `integers` are top_k, seed, position in the generated
-    span and forward pass, int64 `[4, candidates]`; `remasking` `[candidates]` is by name; `num_logprobs` and the
-    guidance `scales` are int64 and float32 `[candidates]`. `request_indices` `[candidates]` lead to `biases`, one a
-    sequence.
+    `floats` are temperature, top_p and min_p, float64 `[3, candidates]`; `integers` are top_k, seed, position in the
+    generated span and forward pass, int64 `[4, candidates]`; `remasking` `[candidates]` is by name; `num_logprobs` and
+    the guidance `scales` are int64 and float32 `[candidates]`. `request_indices` `[candidates]` lead to `biases` and to
+    `early_ends`, the end tokens that must not stand before a position, one a sequence. `boosts` are a candidate's
+    number, a token and what is added to its logit.
     """
 
     floats: Array
@@ -75,13 +86,20 @@ class SamplingMetadata:
     scales: Array
     request_indices: Array
     biases: Sequence[Mapping[int, float]]
+    early_ends: Sequence[tuple[int, frozenset[int]]]
+    boosts: Sequence[tuple[int, int, float]]
 
     @classmethod
     def build(
-        cls, params: Sequence[SamplingParams], request_indices: Array, positions: Array, steps: Array
+        cls,
+        params: Sequence[SamplingParams],
+        request_indices: Array,
+        positions: Array,
+        steps: Array,
+        boosts: Sequence[tuple[int, int, float]] = (),
     ) -> "SamplingMetadata":
         """Spread the options of sequences over their candidates; `steps` `[sequences]` are their forward passes."""
-        floats = np.array([(one.temperature, one.top_p) for one in params], dtype=np.float64)
+        floats = np.array([(one.temperature, one.top_p, one.min_p) for one in params], dtype=np.float64)
         integers = np.array([(one.top_k, signed(one.seed), one.top_logprobs) for one in params], dtype=np.int64)
         top_k, seeds, num_logprobs = integers[request_indices].T
         return cls(
@@ -92,33 +110,70 @@ class SamplingMetadata:
             scales=np.array([one.cfg_scale for one in params], dtype=np.float32)[request_indices],
             request_indices=request_indices,
             biases=[one.logit_bias for one in params],
+            early_ends=[(one.min_tokens, one.end_token_ids) for one in params],
+            boosts=boosts,
         )
 
     def tensors(self, rows: slice, device: torch.device) -> SamplingTensors:
         """Return the options of some candidates, on the device."""
-        temperature, top_p = self.floats[:, rows]
+        temperature, top_p, min_p = self.floats[:, rows]
         top_k = self.integers[0, rows]
         sampled = np.flatnonzero(temperature)
-        filtered = np.flatnonzero(((top_p < 1) | (top_k > 0))[sampled])
-        temperatures, nuclei = to_device(device, self.floats[:, rows])
+        filtered = np.flatnonzero(((top_p < 1) | (min_p > 0) | (top_k > 0))[sampled])
+        floats = to_device(device, self.floats[:, rows])
         integers = to_device(device, self.integers[:, rows])
         remasking, num_logprobs = self.remasking[rows], self.num_logprobs[rows]
         return SamplingTensors(
-            temperature=temperatures,
-            top_p=nuclei,
+            temperature=floats[0],
+            top_p=floats[1],
+            min_p=floats[2],
             top_k=integers[0],
             seeds=integers[1],
             positions=integers[2],
             steps=integers[3],
             sampled_rows=to_device_or_none(device, sampled),
             filtered_rows=to_device_or_none(device, filtered),
-            bias=_bias(self.biases, self.request_indices[rows], device),
+            bias=self._bias(rows, device),
+            excluded=self._excluded(rows, device),
             margin_rows=to_device_or_none(device, np.flatnonzero(remasking == Remasking.MARGIN.value)),
             entropy_rows=to_device_or_none(device, np.flatnonzero(remasking == Remasking.ENTROPY.value)),
             random_rows=to_device_or_none(device, np.flatnonzero(remasking == Remasking.RANDOM.value)),
             logprob_rows=to_device_or_none(device, np.flatnonzero(num_logprobs)),
             num_logprobs=int(num_logprobs.max(initial=0)),
         )
+
+    def _bias(self, rows: slice, device: torch.device) -> Bias | None:
+        """Return the biases and boosts of all rows, one entry behind the other."""
+        entries = list(_entries(self.biases, self.request_indices[rows])) if any(self.biases) else []
+        entries += [
+            (np.array([row - rows.start]), np.array([token]), np.array([amount], dtype=np.float32))
+            for row, token, amount in self.boosts
+            if rows.start <= row < rows.stop
+        ]
+        if not entries:
+            return None
+        numbers, tokens, values = (np.concatenate(column) for column in zip(*entries, strict=True))
+        return Bias(
+            biased_rows=to_device(device, np.unique(numbers)),
+            rows=to_device(device, numbers),
+            tokens=to_device(device, tokens),
+            values=to_device(device, values),
+        )
+
+    def _excluded(self, rows: slice, device: torch.device) -> Excluded | None:
+        """Return the end tokens that would stand too early."""
+        if not any(before for before, _ in self.early_ends):
+            return None
+        entries = []
+        positions, request_indices = self.integers[2, rows], self.request_indices[rows]
+        for index in np.unique(request_indices):
+            before, ends = self.early_ends[index]
+            if before and ends:
+                early = np.flatnonzero((request_indices == index) & (positions < before))
+                entries.append(np.stack([np.repeat(early, len(ends)), np.tile(sorted(ends), len(early))]))
+        if not entries or not (found := np.concatenate(entries, axis=1)).size:
+            return None
+        return Excluded(*to_device(device, found))
 
 
 def to_device(device: torch.device, array: Array) -> Tensor:
@@ -128,20 +183,6 @@ def to_device(device: torch.device, array: Array) -> Tensor:
 def to_device_or_none(device: torch.device, rows: Array) -> Tensor | None:
     """Return the numbers `rows` on the device, or None if there are none."""
     return to_device(device, rows) if len(rows) else None
-
-
-def _bias(biases: Sequence[Mapping[int, float]], request_indices: Array, device: torch.device) -> Bias | None:
-    """Return the biases of all rows, one entry behind the other."""
-    entries = list(_entries(biases, request_indices))
-    if not entries:
-        return None
-    rows, tokens, values = (np.concatenate(column) for column in zip(*entries, strict=True))
-    return Bias(
-        biased_rows=to_device(device, np.unique(rows)),
-        rows=to_device(device, rows),
-        tokens=to_device(device, tokens),
-        values=to_device(device, values),
-    )
 
 
 def _entries(biases: Sequence[Mapping[int, float]], request_indices: Array) -> Iterator[tuple[Array, Array, Array]]:

@@ -113,7 +113,8 @@ class ModelRunner:
         width = int(plan.rank_in_request.max(initial=-1)) + 1
         by_request = confidences.new_full((len(plan.rules.least), width), -torch.inf)
         by_request[owners, ranks] = confidences
-        return choose_positions(by_request, least, most, thresholds, factors)[owners, ranks]
+        sequential = to_device(device, plan.rules.sequential) if plan.rules.sequential.any() else None
+        return choose_positions(by_request, least, most, thresholds, factors, sequential=sequential)[owners, ranks]
 
 
 def _on_host(chosen: Tensor, predictions: Sequence[Predictions]) -> Array:

@@ -10,7 +10,7 @@ from worker.canvas.canvas import Canvas
 from worker.canvas.policy import CanvasPolicy, Pass
 from worker.canvas.semi_autoregressive import SemiAutoregressive
 from worker.kvcache.arena import NO_RESERVATION, Reservation
-from worker.sampling_params import SamplingParams
+from worker.sampling_params import CanvasMode, SamplingParams
 
 
 class FinishReason(Enum):
@@ -138,6 +138,7 @@ def build_request(
         mask_token_id=mask_token_id,
         end_token_ids=params.end_token_ids,
         guided=bool(params.cfg_scale),
+        growing=params.canvas is CanvasMode.GROW,
     )
     policy = SemiAutoregressive(canvas, params)
     return Request(request_id, canvas, policy, params, publish, report_canvas=report_canvas)

@@ -49,7 +49,7 @@ class Scheduler:
             streams = len(request.canvas.streams)
             twice = " twice, for its guidance" if streams > 1 else ""
             however = (
-                f"prompt, generated span and suffix take {request.canvas.length} positions{twice}; "
+                f"prompt, generated span and suffix take {request.canvas.capacity} positions{twice}; "
                 f"this worker's KV cache holds {self.limits.positions}"
             )
             longest = self.limits.positions // streams

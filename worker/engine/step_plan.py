@@ -4,7 +4,7 @@ A row is a position of a canvas. All is laid out on the host as numpy arrays, wh
 a rank needs for a step and nothing else, so that it can be sent to any of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,19 +20,29 @@ LARGEST_STEP = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRules:
-    """The rule of each sequence; int64 `least` and `most`, float64 `thresholds` and `factors`, NaN for none."""
+    """The rule of each sequence.
+
+    Int64 `least` and `most`, float64 `thresholds` and `factors`, NaN for none, bool `sequential`.
+    """
 
     least: Array
     most: Array
     thresholds: Array
     factors: Array
+    sequential: Array
 
     @classmethod
     def build(cls, requests: Sequence[Request]) -> "CommitRules":
         rules = [request.next_pass.rule for request in requests]
         counts = np.array([(rule.least, rule.most) for rule in rules], dtype=np.int64).T
         bounds = np.array([(_number(rule.threshold), _number(rule.factor)) for rule in rules], dtype=np.float64).T
-        return cls(least=counts[0], most=counts[1], thresholds=bounds[0], factors=bounds[1])
+        return cls(
+            least=counts[0],
+            most=counts[1],
+            thresholds=bounds[0],
+            factors=bounds[1],
+            sequential=np.array([rule.sequential for rule in rules]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +85,20 @@ class StepPlan:
             request_indices=request_indices,
             rank_in_request=np.concatenate([np.arange(count) for count in counts]),
             rules=CommitRules.build(requests),
-            sampling=SamplingMetadata.build(params, request_indices, np.concatenate(generated), steps),
+            sampling=SamplingMetadata.build(
+                params, request_indices, np.concatenate(generated), steps, list(_boosts(requests))
+            ),
         )
+
+
+def _boosts(requests: Sequence[Request]) -> Iterator[tuple[int, int, float]]:
+    """Yield the number of the candidate, the token and the amount of each boost."""
+    first = 0
+    for request in requests:
+        candidates, boost = request.next_pass.candidates, request.next_pass.boost
+        if boost is not None:
+            yield first + int(np.searchsorted(candidates, boost.position)), boost.token_id, boost.amount
+        first += len(candidates)
 
 
 def rounded_up(rows: int) -> int:
@@ -106,7 +128,7 @@ def _rows(requests: Sequence[Request], padding_slot: int) -> tuple[list[PackedSe
         for segment in request.next_pass.segments:
             positions = np.arange(segment.start, segment.end)
             start, end = end, end + len(positions)
-            kv_start = request.reservation.start + segment.stream * canvas.length
+            kv_start = request.reservation.start + segment.stream * canvas.capacity
             segments.append(PackedSegment(start, end, kv_start, segment.context_end))
             rows.append(np.stack([canvas.streams[segment.stream, positions], positions, positions + kv_start]))
             wanted[segment.stream].append(candidates + (start - segment.start))

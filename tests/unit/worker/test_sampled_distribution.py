@@ -1,5 +1,6 @@
 """Sampled tokens come as often as the softmax says: chi-square tests, with seeds that are always the same."""
 
+import math
 import queue
 from typing import Any
 
@@ -30,6 +31,8 @@ FILTERS = [
     {"temperature": 1.0, "top_k": 5},
     {"temperature": 1.0, "top_p": 0.8},
     {"temperature": 2.0, "top_k": 12, "top_p": 0.7},
+    {"temperature": 1.0, "min_p": 0.1},
+    {"temperature": 2.0, "min_p": 0.05, "top_k": 12, "top_p": 0.8},
 ]
 
 
@@ -37,11 +40,14 @@ def in_words(filters: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in filters.items())
 
 
-def probabilities(logits: Tensor, mask: int, temperature: float, top_k: int = 0, top_p: float = 1.0) -> list[float]:
+def probabilities(
+    logits: Tensor, mask: int, temperature: float, *, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
+) -> list[float]:
     """The softmax at a temperature, without the mask token and without what the filters cut off."""
     scaled = (logits.double() / temperature).tolist()
     likeliest = sorted((token for token in range(len(scaled)) if token != mask), key=lambda token: -scaled[token])
-    kept = likeliest[: top_k or None]
+    kept = [token for token in likeliest if scaled[token] >= scaled[likeliest[0]] + math.log(min_p or 1e-300)]
+    kept = kept[: top_k or None]
     weights = torch.tensor([scaled[token] for token in kept]).double().softmax(0).tolist()
     mass, found = 0.0, [0.0] * len(scaled)
     for token, weight in zip(kept, weights, strict=True):
@@ -70,6 +76,7 @@ def draw(filters: dict[str, Any], **keys: Tensor) -> Tensor:
     knobs = SamplingTensors(
         temperature=torch.full((DRAWS,), filters["temperature"]).double(),
         top_p=torch.full((DRAWS,), filters.get("top_p", 1.0)).double(),
+        min_p=torch.full((DRAWS,), filters.get("min_p", 0.0)).double(),
         top_k=torch.full((DRAWS,), filters.get("top_k", 0)),
         seeds=keys.get("seeds", zeros),
         positions=keys.get("positions", zeros),

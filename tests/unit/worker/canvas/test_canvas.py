@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from worker.canvas.canvas import Canvas
 
@@ -36,3 +37,21 @@ def test_an_end_token_ends_it_once_nothing_before_it_is_masked() -> None:
     assert not one.is_ended
     one.fill(np.array([2]), [5])
     assert (one.ready, one.is_ended, one.is_full) == (1, True, False)
+
+
+def test_a_growing_canvas_begins_without_masks_and_ends_at_its_limit() -> None:
+    one = Canvas([1, 2], (), gen_length=3, mask_token_id=MASK, growing=True)
+    assert (one.length, one.capacity, one.generated.tolist()) == (2, 5, [])
+    one.extend(4)
+    assert (one.length, one.end, one.generated.tolist()) == (4, 4, [MASK, MASK])
+    one.fill(np.array([2, 3]), [5, 5])
+    assert (one.ready, one.is_full, one.is_ended) == (2, False, False)
+    one.extend(9)
+    assert (one.length, one.masked(2, one.end).tolist()) == (5, [4])
+    one.fill(np.array([4]), [5])
+    assert one.is_full
+
+
+def test_nothing_can_stand_behind_a_span_that_grows() -> None:
+    with pytest.raises(ValueError, match="behind"):
+        Canvas([1], [2], gen_length=3, mask_token_id=MASK, growing=True)

@@ -68,3 +68,33 @@ def test_requests_in_one_batch_follow_their_own_rules() -> None:
     least, most = torch.tensor([[1, 1, 1, 1], [1, 3, 3, 3]])
     chosen = choose_positions(confidences, least, most, numbers(None, 0.75, 0.9, None), factors)
     assert chosen.tolist() == [[True, False, False], [True, True, False], [True, False, False], [True, True, False]]
+
+
+@given(scores, st.integers(0, 12), st.integers(1, 12), st.none() | st.floats(0, 1))
+def test_sequential_commits_go_from_left_to_right_to_the_first_that_does_not_pass(
+    confidences: list[float], least: int, most: int, threshold: float | None
+) -> None:
+    chosen = choose_positions(
+        torch.tensor([confidences], dtype=torch.float64),
+        torch.tensor([least]),
+        torch.tensor([most]),
+        numbers(threshold),
+        numbers(None),
+        sequential=torch.tensor([True]),
+    )
+    masked = [place for place, score in enumerate(confidences) if score > NOT_MASKED]
+    passing = 0
+    while passing < len(masked) and (
+        passing < least or (threshold is not None and confidences[masked[passing]] >= threshold)
+    ):
+        passing += 1
+    assert chosen[0].nonzero()[:, 0].tolist() == masked[: min(passing, most)]
+
+
+def test_sequential_and_other_requests_share_a_step() -> None:
+    scores = torch.tensor([[0.1, 0.9], [0.1, 0.9]], dtype=torch.float64)
+    one = torch.tensor([1, 1])
+    chosen = choose_positions(
+        scores, one, one, numbers(None, None), numbers(None, None), sequential=torch.tensor([True, False])
+    )
+    assert chosen.tolist() == [[True, False], [False, True]]

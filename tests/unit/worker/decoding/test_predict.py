@@ -2,7 +2,7 @@ import torch
 
 from tests.unit.worker.decoding.drawing import sampling_tensors
 from worker.decoding.predict import guided, predict
-from worker.decoding.sampling_metadata import Bias
+from worker.decoding.sampling_metadata import Bias, Excluded
 
 MASK = 3
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, 9.0], [0.0, 1.0, 2.0, -9.0]])
@@ -24,6 +24,13 @@ def test_a_bias_decides_and_the_logprob_stays_the_model_s_own() -> None:
     assert torch.allclose(predicted.logprobs, LOGITS.log_softmax(-1)[:, 0])
     assert predicted.confidences[1] > 0.999
     assert predicted.confidences[0] == predict(LOGITS.clone(), MASK, sampling_tensors(2)).confidences[0]
+
+
+def test_what_is_excluded_is_not_chosen_and_counts_in_the_softmax() -> None:
+    first = Excluded(torch.tensor([0]), torch.tensor([0]))
+    predicted = predict(LOGITS.clone(), MASK, sampling_tensors(2, excluded=first))
+    assert predicted.tokens.tolist() == [1, 2]
+    assert torch.allclose(predicted.confidences, LOGITS.softmax(-1)[[0, 1], [1, 2]].double())
 
 
 def test_alternatives_are_told_of_the_rows_that_ask_and_in_order() -> None:
