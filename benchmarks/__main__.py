@@ -14,7 +14,7 @@ from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import SHAPES, Rule, Shape
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings
-from worker.device import apart
+from worker.device import apart, set_current_device
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
 from worker.sampling_params import CacheMode
@@ -68,6 +68,7 @@ def _speed(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, ar
 
 def _steps(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, arguments: argparse.Namespace) -> None:
     rows = []
+    set_current_device(device)
     peaks = steps.peaks_of(device, dtype)
     print(f"{peaks.bandwidth / 1e9:.0f} GB/s copied, {peaks.matrix_rate / 1e12:.2f} TFLOP/s\n\n{report.STEPS.head}")
     for shape in shapes:

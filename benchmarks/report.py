@@ -48,6 +48,7 @@ STEPS: Table[Step] = Table(
         "step": lambda step: step.kind,
         "concurrent": lambda step: step.concurrent,
         "rows": lambda step: step.rows,
+        "forward": lambda step: step.forward,
         "ms": lambda step: number(step.taken, ".2f"),
         "weights read once, ms": lambda step: number(step.reading, ".2f"),
         "at the matrix peak, ms": lambda step: number(step.arithmetic, ".2f"),

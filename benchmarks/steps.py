@@ -38,7 +38,10 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Steps of one kind, in milliseconds: the median that was taken, and the two bounds."""
+    """Steps of one kind, in milliseconds: the median that was taken, and the two bounds.
+
+    `forward` is the way in which the network ran: replayed as graphs, or as it is written.
+    """
 
     shape: str
     dtype: str
@@ -46,6 +49,7 @@ class Step:
     concurrent: int
     rows: int
     steps: int
+    forward: str
     taken: float
     reading: float
     arithmetic: float
@@ -71,7 +75,7 @@ def peaks_of(device: torch.device, dtype: torch.dtype) -> Peaks:
 
 def measure(shape: Shape, model: LoadedModel, concurrent: int, peaks: Peaks) -> Iterator[Step]:
     """The steps of requests that run side by side with the dual cache: over whole canvases, and over blocks."""
-    timed = _timed_steps(shape, model, concurrent)
+    timed, forward = _timed_steps(shape, model, concurrent)
     reading = weights_read(model.network.config) * model.dtype.itemsize / peaks.bandwidth
     for kind, rows in (("full", shape.canvas), ("block", shape.block_length)):
         steps = [(one, seconds) for one, seconds in timed if one.rows == rows]
@@ -83,14 +87,18 @@ def measure(shape: Shape, model: LoadedModel, concurrent: int, peaks: Peaks) -> 
             concurrent=concurrent,
             rows=concurrent * rows,
             steps=len(steps),
+            forward=forward,
             taken=1e3 * median(seconds for _, seconds in steps),
             reading=1e3 * reading,
             arithmetic=1e3 * concurrent * needed / peaks.matrix_rate,
         )
 
 
-def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> list[tuple[Pass, float]]:
-    """What each request ran over in each step, and the seconds of the step; those of the first block warm up."""
+def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> tuple[list[tuple[Pass, float]], str]:
+    """Return what each request ran over in each step and the seconds of the step, and how the network ran.
+
+    The steps of the first block warm up.
+    """
     options = shape.options(CacheMode.DUAL, shape.fixed_schedule)
     rng = random.Random(0)  # noqa: S311 - the same prompts each time
     requests = []
@@ -108,4 +116,4 @@ def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> list[tupl
         began = now(model.device)
         run_step(executor, requests)
         timed.append((one, now(model.device) - began))
-    return timed[shape.block_length :]
+    return timed[shape.block_length :], type(executor.runner.forward).__name__

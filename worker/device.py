@@ -56,6 +56,17 @@ def set_current_device(device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
+def sum_in_float32(device: torch.device) -> None:
+    """Have a GPU add up its products in float32 throughout, for the whole process.
+
+    By default cuBLAS may add up parts of a sum in 16 bits, in numbers that depend on how many rows there are: then a
+    request would depend on its neighbours.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
 def keep_freed_memory() -> None:
     """Has the C library keep what is freed for the next allocation, on Linux.
 

@@ -18,8 +18,10 @@ def confidence(log_probabilities: Tensor, tokens: Tensor, sampling: SamplingTens
         first, second = log_probabilities[sampling.margin_rows].topk(2).values.double().exp().unbind(1)
         sure[sampling.margin_rows] = first - second
     if sampling.entropy_rows is not None:
-        entropy = torch.special.entr(log_probabilities[sampling.entropy_rows].exp()).sum(-1)
-        sure[sampling.entropy_rows] = entropy.double().neg().exp()
+        logs = log_probabilities[sampling.entropy_rows]
+        # Not `torch.special.entr`, which a GPU compiles when it is first asked for.
+        summands = (logs.exp() * logs).masked_fill(logs == -torch.inf, 0)
+        sure[sampling.entropy_rows] = summands.sum(-1).double().exp()
     if sampling.random_rows is not None:
         rows = sampling.random_rows
         drawn = uniform(

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import torch
 
-from worker.device import set_current_device
+from worker.device import set_current_device, sum_in_float32
 from worker.engine.model_runner import ModelRunner, StepOutput
 from worker.engine.request import build_request
 from worker.engine.scheduler import Limits
@@ -44,6 +44,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         set_current_device(self._model.device)
+        sum_in_float32(self._model.device)
         cache = KVCache(self._model.spec.kv, self.padding_slot + 1, self._model.dtype, self._model.device)
         self.runner = ModelRunner(
             self._model,

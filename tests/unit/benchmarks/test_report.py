@@ -30,6 +30,7 @@ STEP = Step(
     concurrent=16,
     rows=512,
     steps=93,
+    forward="EagerForward",
     taken=6.0,
     reading=3.0,
     arithmetic=5.0,
