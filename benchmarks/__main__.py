@@ -14,7 +14,7 @@ from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import SHAPES, Rule, Shape
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings
-from worker.device import apart, set_current_device
+from worker.device import run_in_short_lived_thread, set_current_device
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
 from worker.sampling_params import CacheMode
@@ -58,7 +58,7 @@ def _speed(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, ar
         with tempfile.TemporaryDirectory() as temporary:
             folder = DEMO
             if shape.network:
-                folder = apart(write_random_checkpoint, shape.network, Path(temporary) / shape.name)
+                folder = run_in_short_lived_thread(write_random_checkpoint, shape.network, Path(temporary) / shape.name)
             for cell in speed.measure(shape, folder, device, dtype, plan):
                 print(report.SPEED.line(cell), flush=True)
                 cells.append(cell)

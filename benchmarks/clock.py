@@ -6,7 +6,7 @@ from statistics import median
 
 import torch
 
-LEAST_REPEATS = 3
+MIN_REPEATS = 3
 
 
 def now(device: torch.device) -> float:
@@ -20,7 +20,7 @@ def seconds_of(work: Callable[[], object], device: torch.device, least_seconds: 
     """The median over repeats that take `least_seconds` together, after one that warms up."""
     work()
     taken: list[float] = []
-    while len(taken) < LEAST_REPEATS or sum(taken) < least_seconds:
+    while len(taken) < MIN_REPEATS or sum(taken) < least_seconds:
         began = now(device)
         work()
         taken.append(now(device) - began)

@@ -18,7 +18,7 @@ from benchmarks.quality import Point
 COLOURS = {"none": "#9a9a9a", "prefix": "#e08a1e", "dual": "#1f6fb4"}
 MARKERS = {"none": "o", "prefix": "s", "dual": "^"}
 # Percent that the axis of accuracies shows at least, lest the noise of a flat curve look like a slope.
-LEAST_SPAN = 5
+MIN_SPAN = 5
 LABEL_PIXELS = 45
 
 
@@ -42,7 +42,7 @@ def quality(file: Path, points: Sequence[Point]) -> None:
     figure = Figure(figsize=(8, 3.2), layout="constrained", dpi=picture.DOTS_PER_INCH)
     panels = figure.subplots(1, len(rules), squeeze=False, sharex=True, sharey=True)[0]
     lowest = math.floor(min(100 * point.accuracy for point in points)) - 1
-    panels[0].set_ylim(min(lowest, 100 - LEAST_SPAN), 100.5)
+    panels[0].set_ylim(min(lowest, 100 - MIN_SPAN), 100.5)
     panels[0].set_xscale("log", base=2)
     fewest, *_, most = sorted(point.forward_passes for point in points)
     panels[0].set_xlim(fewest / 2, most * 2)

@@ -11,8 +11,8 @@ from worker.engine.engine import Engine
 from worker.sampling_params import CacheMode, SamplingParams
 
 # Rounds go on for so long though there are enough; and no longer, if their cache is not the one that is judged.
-LEAST_SECONDS = 4.0
-MOST_SECONDS = 10.0
+MIN_SECONDS = 4.0
+MAX_SECONDS = 10.0
 JUDGED = CacheMode.DUAL
 
 
@@ -41,9 +41,9 @@ class Rounds:
 
     def _goes_on(self, rounds: int, spent: float) -> bool:
         done = len(self.engine_rates)
-        if done and spent >= MOST_SECONDS and self._options.kv_cache is not JUDGED:
+        if done and spent >= MAX_SECONDS and self._options.kv_cache is not JUDGED:
             return False
-        return done < rounds or spent < LEAST_SECONDS
+        return done < rounds or spent < MIN_SECONDS
 
     def _warm_up(self) -> None:
         """One block, so that whatever is made at the first use of a shape is there."""

@@ -17,7 +17,7 @@ from benchmarks.prompts import prompts_of
 from benchmarks.rounds import Rounds
 from benchmarks.shapes import Rule, Shape
 from benchmarks.stack import serving
-from worker.device import apart
+from worker.device import run_in_short_lived_thread
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import load_model
@@ -42,8 +42,8 @@ def measure(shape: Shape, folder: Path, device: torch.device, dtype: torch.dtype
     places, dtype_name = max(plan.concurrent), str(dtype).removeprefix("torch.")
     limits = Limits(max_running=places, max_waiting=0, positions=places * shape.canvas)
     prompts = prompts_of(folder, shape.prompt, places)
-    arithmetic = apart(Arithmetic, model.network.config, device, dtype)
-    baseline = apart(Baseline, folder, dtype) if plan.with_oracle else None
+    arithmetic = run_in_short_lived_thread(Arithmetic, model.network.config, device, dtype)
+    baseline = run_in_short_lived_thread(Baseline, folder, dtype) if plan.with_oracle else None
     with ExitStack() as opened:
         client = None
         if plan.over_http:
@@ -51,14 +51,16 @@ def measure(shape: Shape, folder: Path, device: torch.device, dtype: torch.dtype
             client = opened.enter_context(stack)
         for cache, rule in product(plan.caches, plan.rules):
             options = shape.options(cache, rule)
-            oracle = apart(baseline.tokens_per_second, prompts[0].ids, options) if baseline else None
+            oracle = (
+                run_in_short_lived_thread(baseline.tokens_per_second, prompts[0].ids, options) if baseline else None
+            )
             for concurrent in plan.concurrent:
                 with started(model, limits) as engine:
                     rounds = Rounds(engine, client, prompts[:concurrent], options)
                     rounds.run(plan.rounds)
                 # Only now: beside an engine's threads, others are slowed down.
                 needed = [one for reply in rounds.replies for one in passes(shape.prompt, options, reply.committed)]
-                limit = apart(arithmetic.limit, needed, concurrent, limits.max_rows)
+                limit = run_in_short_lived_thread(arithmetic.limit, needed, concurrent, limits.max_rows)
                 yield Cell(
                     shape=shape.name,
                     dtype=dtype_name,

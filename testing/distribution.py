@@ -9,7 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 # Tests of the first tiers mostly wait, so more of them than there are cores may run at once. The slowest come first.
 TIERS = ("tests/stack/", "tests/integration/", "tests/unit/")
 WAITING_PER_CORE = 2
-MOST_PROCESSES = 8  # each imports torch
+MAX_PROCESSES = 8  # each imports torch
 
 # The tests of each row share what is slow to start: a stack, a browser, a worker, a server.
 TOGETHER = (
@@ -39,7 +39,7 @@ def processes_for(paths: Sequence[str], cores: int) -> int:
     if all(".py" in path for path in paths):
         return 0
     waiting = not all(path.rstrip("/").endswith("tests/unit") or "tests/unit/" in path for path in paths)
-    return min(cores * WAITING_PER_CORE if waiting else cores, MOST_PROCESSES)
+    return min(cores * WAITING_PER_CORE if waiting else cores, MAX_PROCESSES)
 
 
 def available_cores() -> int:

@@ -13,7 +13,7 @@ from multiprocessing import get_context
 
 import pytest
 
-MOST_RETRIED = 20
+MAX_RETRIED = 20
 PHASES = ("setup", "call", "teardown")
 EXIT_FAILED = 1
 
@@ -31,7 +31,7 @@ class Results:
     def retried(self) -> bool:
         if self.crashed or self.exit_code != pytest.ExitCode.TESTS_FAILED:
             return False
-        return 0 < len(self.failed) <= MOST_RETRIED
+        return 0 < len(self.failed) <= MAX_RETRIED
 
 
 class Recorder:

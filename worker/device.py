@@ -29,7 +29,7 @@ def describe(device: torch.device) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def memory(device: torch.device) -> tuple[int, int]:
+def memory_usage(device: torch.device) -> tuple[int, int]:
     """Bytes used and bytes there: of the GPU (0 if it does not answer), or of this process and the machine on a CPU."""
     if device.type == "cuda":
         try:
@@ -80,7 +80,7 @@ def keep_freed_memory() -> None:
             mallopt(parameter, value)
 
 
-def apart(compute: Callable[..., _Result], *arguments: object) -> _Result:
+def run_in_short_lived_thread(compute: Callable[..., _Result], *arguments: object) -> _Result:
     """Computes in a thread that ends; for all that is not the engine's.
 
     OpenMP keeps a team of threads for every thread that has computed. Where the teams together are more than there are

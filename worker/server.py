@@ -23,7 +23,7 @@ from textdiffusion.tls import server_credentials
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 from worker.health import Health
-from worker.live import obeying
+from worker.reload import line_handler
 from worker.service import TextGenerationService
 from worker.startup import load
 
@@ -113,7 +113,7 @@ async def serve(settings: WorkerSettings, tracing: Tracing = NO_TRACING) -> None
     """Runs a worker until SIGINT or SIGTERM; a second signal ends it at once."""
     signals = StopSignals.installed(lambda: os._exit(EXIT_FORCED))
     worker = Worker(settings, tracing)
-    follow_parent(obeying(worker.change))
+    follow_parent(line_handler(worker.change))
     address = await worker.start()
     log.info("loading", model=settings.model, listen=address)
     loading = asyncio.create_task(worker.load())

@@ -15,14 +15,14 @@ from textdiffusion.settings import GenerationSettings
 from textdiffusion.spans import NO_TRACING, Tracing
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
-from worker.device import memory
+from worker.device import memory_usage
 from worker.engine.engine import Engine, EngineStoppedError
 from worker.engine.request import CommittedToken, FinishReason, Request, Update
 from worker.engine.scheduler import NeverFitsError, QueueFullError
-from worker.mailbox import Mailbox
 from worker.models.checkpoint import Checkpoint
 from worker.options import InvalidRequestError, defaults_for, settle
 from worker.tracing import answering, tell
+from worker.update_queue import UpdateQueue
 
 log = structlog.get_logger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -78,7 +78,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
     ) -> AsyncIterator[pb.GenerateUpdate]:
         with answering(self._tracing, request, context) as span:
             serving = await self._ready(context)
-            updates = Mailbox()
+            updates = UpdateQueue()
             running = await self._submit(serving, request, context, updates)
             kept: list[CommittedToken] = []
             with self._call(serving.engine, running):
@@ -103,7 +103,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         del request
         engine = (await self._ready(context)).engine
         stats = engine.stats()
-        used, total = memory(engine.model.device)
+        used, total = memory_usage(engine.model.device)
         return pb.GetStatsResponse(
             running_requests=stats.running_requests,
             queued_requests=stats.queued_requests,
@@ -152,7 +152,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         return self.serving
 
     async def _submit(
-        self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: Mailbox
+        self, serving: Serving, request: pb.GenerateRequest, context: Context, updates: UpdateQueue
     ) -> Request:
         loop = asyncio.get_running_loop()
         if self._draining:

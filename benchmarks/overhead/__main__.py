@@ -20,7 +20,7 @@ from benchmarks.overhead.processes import Processes, running
 
 RATES = (500.0, 750.0, 1000.0, 1250.0, 1500.0, 1750.0, 2000.0, 2500.0, 3000.0)
 STREAM_RATES = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 1000.0, 1250.0, 1500.0)
-LEAST_PROMPT = 32
+MIN_PROMPT = 32
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,7 +76,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=OUT, help="the folder for the JSON file and the plot")
     parser.add_argument("router_flags", nargs="*", metavar="-- FLAG", help="settings of the router")
     arguments = parser.parse_args(argv)
-    least = {"rate": 1, "seconds": 1, "rounds": 1, "climb_seconds": 1, "prompt_tokens": LEAST_PROMPT, "reply_tokens": 1}
+    least = {"rate": 1, "seconds": 1, "rounds": 1, "climb_seconds": 1, "prompt_tokens": MIN_PROMPT, "reply_tokens": 1}
     for name, bound in least.items():
         if not getattr(arguments, name) >= bound:
             parser.error(f"--{name.replace('_', '-')} must be at least {bound}")

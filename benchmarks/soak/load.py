@@ -15,7 +15,7 @@ from textdiffusion.tasks import together
 
 STREAMED_SHARE: Final = 0.6
 PATIENCE_SECONDS: Final = 180.0  # for one request with all its attempts
-LONGEST_WAIT_SECONDS: Final = 5.0  # whatever Retry-After says: the next fault is not far
+MAX_WAIT_SECONDS: Final = 5.0  # whatever Retry-After says: the next fault is not far
 PAUSE_SECONDS: Final = 0.5  # where nobody said how long to wait
 # What a client does with a reply before it asks again, at most: processes that start need some of the machine too.
 THINKING_SECONDS: Final = 1.0
@@ -95,7 +95,7 @@ class Load:
             if await self._enter(case, reply, began, stream=stream) in ENDS:
                 return
             self.ledger.retried += 1
-            await asyncio.sleep(min(reply.retry_after or PAUSE_SECONDS, LONGEST_WAIT_SECONDS))
+            await asyncio.sleep(min(reply.retry_after or PAUSE_SECONDS, MAX_WAIT_SECONDS))
         self.ledger.unanswered += 1
 
     async def _enter(self, case: Case, reply: Reply, began: float, *, stream: bool) -> Verdict:

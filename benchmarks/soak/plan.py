@@ -42,7 +42,7 @@ WEIGHTS: Final[Mapping[Kind, float]] = MappingProxyType(
 )
 TAKE_A_WORKER: Final = frozenset({Kind.WORKER_KILLED, Kind.WORKER_STOPPED, Kind.WORKER_TERMINATED})
 LAST_WORKER_SHARE: Final = 0.2  # of those faults that may take the only one that serves
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 4.0
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,4 @@ def faults(count: int, seconds: float, seed: int) -> Iterator[Fault]:
 
 
 def pause_seconds(rng: random.Random) -> float:
-    return rng.uniform(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    return rng.uniform(MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS)

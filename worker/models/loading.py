@@ -3,7 +3,7 @@
 import torch
 
 from textdiffusion.fingerprint import weights_fingerprint
-from worker.device import apart, set_current_device
+from worker.device import run_in_short_lived_thread, set_current_device
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.outline import Outline, read_spec
 from worker.models.spec import LoadedModel
@@ -42,7 +42,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     """Reads config and weights. Raises `CheckpointError` naming the file, key or tensor that is wrong."""
-    return apart(_load, checkpoint, device, dtype)
+    return run_in_short_lived_thread(_load, checkpoint, device, dtype)
 
 
 def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:

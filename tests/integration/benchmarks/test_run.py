@@ -22,7 +22,7 @@ TINY = Shape(
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHAPES, "tiny", TINY)
-    monkeypatch.setattr(rounds, "LEAST_SECONDS", 0)
+    monkeypatch.setattr(rounds, "MIN_SECONDS", 0)
     monkeypatch.setattr(quality, "RULES", (Rule("threshold", 0.9), Rule("steps", 32), Rule("steps", 16)))
 
 

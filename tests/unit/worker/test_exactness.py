@@ -31,7 +31,7 @@ CASES: list[dict[str, Any]] = json.loads((GOLDEN / "cases.json").read_text())
 END, MASK = 304, 305
 # What this checkpoint likes to say.
 FREQUENT = (58, 159, 217, 298, END)
-MOST_UPDATES_WAITED_FOR = 6
+MAX_UPDATES_WAITED_FOR = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Play:
             self.engine.cancel(self._requests[number])
         if update.finish_reason:
             # Who waits for an update that never came arrives now.
-            for later in range(len(seen) + 1, MOST_UPDATES_WAITED_FOR + 1):
+            for later in range(len(seen) + 1, MAX_UPDATES_WAITED_FOR + 1):
                 self._submit((number, later))
             self._ended.put(number)
 
@@ -176,7 +176,7 @@ def given_tokens(draw: st.DrawFn, lengths: Sequence[int]) -> list[int]:
 def mixed_jobs(draw: st.DrawFn) -> list[Job]:
     jobs: list[Job] = []
     for number in range(draw(st.integers(2, 10))):
-        later = st.tuples(st.integers(0, number - 1), st.integers(1, MOST_UPDATES_WAITED_FOR)) if number else st.none()
+        later = st.tuples(st.integers(0, number - 1), st.integers(1, MAX_UPDATES_WAITED_FOR)) if number else st.none()
         # With neither prompt nor suffix all positions are alike.
         prompt = draw(given_tokens([0, 1, 9, 24]))
         jobs.append(

@@ -18,7 +18,7 @@ from textdiffusion.rpc import SERVICE_NAME
 from textdiffusion.settings import LiveSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
-from worker.live import obey
+from worker.reload import apply_line
 
 START_SECONDS = 120
 LONG = pb.DiffusionOptions(gen_length=200, block_length=200, steps=200, ignore_eos=True)
@@ -100,11 +100,11 @@ def test_the_launcher_changes_defaults_and_log_level_and_no_request_that_runs(
 )
 def test_a_line_that_cannot_be_used_changes_nothing(line: bytes) -> None:
     changes: list[Any] = []
-    obey(line, changes.append)
+    apply_line(line, changes.append)
     assert not changes
 
 
 def test_what_is_left_out_stays() -> None:
     changes: list[LiveSettings] = []
-    obey(b'{"log_level": "debug"}', changes.append)
+    apply_line(b'{"log_level": "debug"}', changes.append)
     assert changes == [LiveSettings(log_level="debug")]

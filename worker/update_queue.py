@@ -11,10 +11,10 @@ from typing import Final
 
 from worker.engine.request import Update
 
-MOST_WAITING: Final = 64  # updates
+MAX_PENDING: Final = 64  # updates
 
 
-class Mailbox:
+class UpdateQueue:
     """Takes updates at once and gives them out in order."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Mailbox:
         self._there = asyncio.Event()
 
     def put(self, update: Update) -> None:
-        if len(self._updates) >= MOST_WAITING:
+        if len(self._updates) >= MAX_PENDING:
             last = self._updates.pop()
             update = replace(update, committed=(*last.committed, *update.committed))
         self._updates.append(update)

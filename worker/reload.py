@@ -1,4 +1,4 @@
-"""Takes over the settings that the launcher changes while the worker runs."""
+"""Take over the settings that the launcher changes while the worker runs."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,19 @@ from worker.models.checkpoint import CheckpointError
 log = structlog.get_logger(__name__)
 
 
-def obeying(change: Callable[[LiveSettings], None]) -> Callable[[bytes], None]:
-    """What to do with each line, on any thread: the running event loop calls `change` with what it says."""
+def line_handler(change: Callable[[LiveSettings], None]) -> Callable[[bytes], None]:
+    """Return what handles a line on any thread: the running event loop calls `change` with what it says."""
     loop = asyncio.get_running_loop()
 
-    def hear(line: bytes) -> None:
+    def handle(line: bytes) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: this process is about to end
-            loop.call_soon_threadsafe(obey, line, change)
+            loop.call_soon_threadsafe(apply_line, line, change)
 
-    return hear
+    return handle
 
 
-def obey(line: bytes, change: Callable[[LiveSettings], None]) -> None:
-    """Calls `change` with what `line` says; a line that cannot be used is logged and changes nothing."""
+def apply_line(line: bytes, change: Callable[[LiveSettings], None]) -> None:
+    """Call `change` with what `line` says; a line that cannot be used is logged and changes nothing."""
     try:
         live = LiveSettings.model_validate_json(line)
         change(live)
