@@ -6,3 +6,4 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 DEMO = ROOT / "models" / "demo"
 GOLDEN = ROOT / "tests" / "golden" / "llada-tiny"
+ILLADA_GOLDEN = ROOT / "tests" / "golden" / "illada-tiny"
