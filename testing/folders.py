@@ -5,5 +5,5 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 DEMO = ROOT / "models" / "demo"
-GOLDENS = ROOT / "tests" / "golden"
-GOLDEN = GOLDENS / "llada-tiny"
+GOLDEN = ROOT / "tests" / "golden" / "llada-tiny"
+ILLADA_GOLDEN = ROOT / "tests" / "golden" / "illada-tiny"

@@ -49,7 +49,7 @@ def test_its_positions_differ_so_that_a_threshold_commits_neither_all_nor_one_at
 
 def test_the_oracle_runs_it_without_its_second_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
-    monkeypatch.setattr("testing.oracle._Denoising._number", lambda *_: looks.append(1) or 1)
+    monkeypatch.setattr("testing.oracle.decoding._Denoising._number", lambda *_: looks.append(1) or 1)
     options = SHAPE.options(CacheMode.DUAL, SHAPE.fixed_schedule)
     assert Baseline(folder, torch.bfloat16).tokens_per_second(range(SHAPE.prompt), options) > 0
     assert len(looks) == SHAPE.gen_length

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from testing.folders import GOLDENS
+from testing.folders import ILLADA_GOLDEN
 from tests.unit.worker.models.test_llada import attend
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.config import UnsupportedModelError
@@ -15,16 +15,15 @@ from worker.models.illada import ILLADA
 from worker.models.loading import load_model
 from worker.models.spec import LoadedModel
 
-ILLADA_TINY = GOLDENS / "illada-tiny"
-CONFIG: dict[str, Any] = json.loads((ILLADA_TINY / "config.json").read_text())
-REFERENCE = load_file(ILLADA_TINY / "logits.safetensors")
+CONFIG: dict[str, Any] = json.loads((ILLADA_GOLDEN / "config.json").read_text())
+REFERENCE = load_file(ILLADA_GOLDEN / "logits.safetensors")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of the golden checkpoint to change."""
     for name in ("config.json", "model.safetensors"):
-        shutil.copy(ILLADA_TINY / name, tmp_path / name)
+        shutil.copy(ILLADA_GOLDEN / name, tmp_path / name)
     return tmp_path
 
 

@@ -1,41 +1,38 @@
-"""The decoding algorithms straight from their definitions: one request, no batch, plain loops over whole logits.
+"""What becomes of one request: blocks from left to right, and in each as many positions a pass as the options say.
 
-What the engine does for many requests at once, and as fast as it can, has to come out as it does here. The two share
-nothing but the names of the options and the random numbers; the network too is written out again.
+A fixed canvas is all masks from the start. One that grows gets the masks of a block when the block before is through,
+so no pass sees masks behind the block that it fills; guidance then masks nothing but the prompt.
 
 No two ways of adding up the same numbers round alike, so a decision that hangs by less than rounding falls one way or
 the other and neither is wrong. Therefore the oracle takes every decision again with logits and confidences nudged back
-and forth by far more than rounding moves them (float32 moves the logits of llada-tiny by up to 2e-5). If a decision
-then falls otherwise it is close, and what comes after it is nothing to compare with.
+and forth by far more than rounding moves them (float32 moves the logits of llada-tiny by up to 2e-5, those of
+illada-tiny by up to 1e-4). If a decision then falls otherwise it is close, and what comes after it is nothing to
+compare with.
 """
 
 import itertools
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional
 
+from testing.oracle.networks import KeysAndValues, Network
 from worker.decoding.randomness import Stream, signed, uniform
-from worker.sampling_params import CacheMode, Remasking, SamplingParams
+from worker.sampling_params import CacheMode, CanvasMode, Remasking, SamplingParams
 
 LOGIT_NUDGE = 2e-4
 CONFIDENCE_NUDGE = 5e-6
 UNMOVED = (0, 0)
 NUDGES = tuple((seed, sign) for seed in (0, 1) for sign in (1, -1))
 
-KeysAndValues = Sequence[tuple[Tensor, Tensor]]
-
 
 @dataclass(kw_only=True)
 class Outcome:
     """What becomes of a request: `committed` is position -> token, step (from 1) and log probability.
 
+    `generated` is as long as the canvas came to be; where decoding stopped, it still has masks behind the end token.
     `certain_passes` are the forward passes before the first close decision, all of them if none is close.
     """
 
@@ -46,66 +43,15 @@ class Outcome:
     stopped: bool = False
 
 
-class Transformer:
-    """LLaDA, with the weights of a checkpoint."""
-
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self.config = json.loads((folder / "config.json").read_text())
-        self.mask_token_id: int = self.config["mask_token_id"]
-        weights = load_file(folder / "model.safetensors")
-        self._weights = {name.removeprefix("model.transformer."): weight.to(dtype) for name, weight in weights.items()}
-
-    def __call__(
-        self, canvas: Sequence[int], start: int, end: int, kept: KeysAndValues
-    ) -> tuple[Tensor, KeysAndValues]:
-        """Logits, keys and values of positions `start` to `end`; keys and values of all others are those `kept`."""
-        rows = self._weights["wte.weight"][torch.tensor(canvas[start:end])]
-        fresh = []
-        for layer in range(self.config["n_layers"]):
-            normed = self._norm(rows, f"blocks.{layer}.attn_norm")
-            queries, keys, values = (
-                self._linear(normed, f"blocks.{layer}.{name}_proj").unflatten(-1, (self.config["n_heads"], -1))
-                for name in "qkv"
-            )
-            queries, keys = self._rotate(queries, start), self._rotate(keys, start)
-            fresh.append((keys, values))
-            if kept:
-                keys, values = (
-                    torch.cat((old[:start], new, old[end:])) for old, new in zip(kept[layer], fresh[layer], strict=True)
-                )
-            weights = torch.einsum("qhd,khd->hqk", queries, keys).div(math.sqrt(keys.shape[-1])).softmax(-1)
-            attended = torch.einsum("hqk,khd->qhd", weights, values).flatten(1)
-            rows = rows + self._linear(attended, f"blocks.{layer}.attn_out")
-            normed = self._norm(rows, f"blocks.{layer}.ff_norm")
-            gate = functional.silu(self._linear(normed, f"blocks.{layer}.ff_proj"))
-            rows = rows + self._linear(gate * self._linear(normed, f"blocks.{layer}.up_proj"), f"blocks.{layer}.ff_out")
-        return self._linear(self._norm(rows, "ln_f"), "ff_out"), fresh
-
-    def _linear(self, rows: Tensor, name: str) -> Tensor:
-        return rows @ self._weights[f"{name}.weight"].T
-
-    def _norm(self, rows: Tensor, name: str) -> Tensor:
-        scale = torch.rsqrt(rows.square().mean(-1, keepdim=True) + self.config["rms_norm_eps"])
-        return rows * scale * self._weights[f"{name}.weight"]
-
-    def _rotate(self, heads: Tensor, start: int) -> Tensor:
-        length, _, size = heads.shape
-        frequencies = self.config["rope_theta"] ** -(torch.arange(0, size, 2).double() / size)
-        angles = torch.outer(torch.arange(start, start + length).double(), frequencies)[:, None]
-        cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
-        first, second = heads.chunk(2, dim=-1)
-        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-
-
 @torch.inference_mode()
 def decode(
-    model: Transformer,
+    model: Network,
     prompt: Sequence[int],
     options: SamplingParams,
     suffix: Sequence[int] = (),
     nudges: Sequence[tuple[int, int]] = NUDGES,
 ) -> Outcome:
-    """Denoises one request from its masks to its end, and tries each decision again with `nudges`."""
+    """Denoise one request from its masks to its end, and try each decision again with `nudges`."""
     return _Denoising(model, prompt, options, suffix, nudges).run()
 
 
@@ -114,7 +60,7 @@ class _Denoising:
 
     def __init__(
         self,
-        model: Transformer,
+        model: Network,
         prompt: Sequence[int],
         options: SamplingParams,
         suffix: Sequence[int],
@@ -122,22 +68,47 @@ class _Denoising:
     ) -> None:
         self.nudges = nudges
         self.model, self.options, self.first = model, options, len(prompt)
-        masks = [model.mask_token_id] * options.gen_length
-        self.canvas = [*prompt, *masks, *suffix]
-        self.unconditional = [model.mask_token_id] * len(self.canvas)
+        self.canvas: list[int] = list(prompt)
+        self.unconditional = [model.mask_token_id] * len(prompt)
         self.kept: list[KeysAndValues] = []
         self.close = False
-        self.outcome = Outcome(generated=masks)
+        self.outcome = Outcome(generated=[])
+        if options.canvas is CanvasMode.FIXED:
+            self._append_masks(options.gen_length)
+        elif suffix:
+            message = "a canvas that grows has no suffix"
+            raise ValueError(message)
+        self.canvas += suffix
+        self.unconditional += [model.mask_token_id] * len(suffix)
 
     def run(self) -> Outcome:
-        length, block_length = self.options.gen_length, self.options.block_length
-        blocks = math.ceil(length / block_length)
-        for number in range(blocks):
-            steps = max(1, self.options.steps // blocks + (number < self.options.steps % blocks))
-            self._denoise_block(range(length)[number * block_length :][:block_length], steps)
+        for block, steps in self._blocks():
+            if self.options.canvas is CanvasMode.GROW:
+                self._append_masks(len(block))
+            self._denoise_block(block, steps)
+            if self.outcome.stopped:
+                break
         return self.outcome
 
+    def _blocks(self) -> Iterator[tuple[range, int]]:
+        """Yield each block with its steps."""
+        length, block_length, steps = self.options.gen_length, self.options.block_length, self.options.steps
+        blocks = math.ceil(length / block_length)
+        for number in range(blocks):
+            block = range(length)[number * block_length :][:block_length]
+            if self.options.steps_per_block is not None:
+                yield block, self.options.steps_per_block
+            elif self.options.canvas is CanvasMode.GROW:
+                yield block, max(1, steps * block_length // length)
+            else:
+                yield block, max(1, steps // blocks + (number < steps % blocks))
+
+    def _append_masks(self, number: int) -> None:
+        for tokens in (self.canvas, self.unconditional, self.outcome.generated):
+            tokens.extend([self.model.mask_token_id] * number)
+
     def _denoise_block(self, block: range, steps: int) -> None:
+        """Fill a block; where it has fewer masks than steps it is full before the steps whose quota would be 0."""
         self.kept = [(), ()]
         for step in itertools.count():
             masked = [position for position in block if position not in self.outcome.committed]
@@ -147,7 +118,7 @@ class _Denoising:
             self._commit(masked, logits, len(block) // steps + (step < len(block) % steps))
 
     def _logits(self, block: range) -> Tensor:
-        """The model's logits of the block `[positions, vocabulary]`, guided where that is asked for."""
+        """Return the model's logits of the block `[positions, vocabulary]`, guided where that is asked for."""
         guided = self._branch(0, self.canvas, block)
         if not self.options.cfg_scale:
             return guided
@@ -178,22 +149,52 @@ class _Denoising:
         self.outcome.stopped = any(self.outcome.generated[one] in self.options.end_token_ids for one in before_masks)
 
     def _decide(self, masked: Sequence[int], logits: Tensor, quota: int, nudge: tuple[int, int]) -> dict[int, int]:
-        """Which of the masked positions take which token."""
+        """Return which of the masked positions take which token."""
+        rounding = self.model.rounding
         # Guidance multiplies what rounding did to the logits.
-        logits = _nudged(logits.double().clone(), LOGIT_NUDGE * (1 + 2 * self.options.cfg_scale), nudge)
+        logits = _nudged(logits.double().clone(), rounding * LOGIT_NUDGE * (1 + 2 * self.options.cfg_scale), nudge)
         for token, bias in self.options.logit_bias.items():
             logits[:, token] += bias
+        if marker := self._next_of_marker(masked[0], logits.shape[1]):
+            logits[0, marker[0]] += marker[1]
         tokens = self._tokens(masked, logits)
-        confidences = _nudged(self._confidences(masked, logits, tokens), CONFIDENCE_NUDGE, nudge)
+        confidences = _nudged(self._confidences(masked, logits, tokens), rounding * CONFIDENCE_NUDGE, nudge)
         ranked = confidences.argsort(descending=True, stable=True)
+        if self.options.remasking is Remasking.SEQUENTIAL:
+            ranked = torch.arange(len(masked))
         number = self._number(confidences[ranked].tolist(), quota)
         return {masked[place]: int(tokens[place]) for place in ranked[:number].tolist()}
 
+    def _next_of_marker(self, leftmost: int, vocabulary: int) -> tuple[int, float] | None:
+        """Return the token to raise at the leftmost masked position so that it ends the thinking, and by how much.
+
+        It continues the longest beginning of the marker that stands right before. Nothing is raised where the whole
+        marker stands already, be it behind a gap.
+        """
+        marker, generated = list(self.options.end_of_thinking_ids), self.outcome.generated
+        if self.options.end_of_thinking_boost <= 0 or not marker or max(marker) >= vocabulary:
+            return None
+        if any(generated[start : start + len(marker)] == marker for start in range(len(generated))):
+            return None
+        said = max(
+            length
+            for length in range(min(len(marker), leftmost + 1))
+            if generated[leftmost - length : leftmost] == marker[:length]
+        )
+        budget = self.options.gen_length if self.options.thinking_budget is None else self.options.thinking_budget
+        progress = min(1, (leftmost + 1) / budget) ** self.options.end_of_thinking_power
+        return marker[said], self.options.end_of_thinking_boost * progress
+
     def _tokens(self, masked: Sequence[int], logits: Tensor) -> Tensor:
         allowed = logits.index_fill(1, torch.tensor(self.model.mask_token_id), -torch.inf)
+        early = torch.tensor(masked) < self.options.min_tokens
+        for token in self.options.end_token_ids:
+            allowed[early, token] = -torch.inf
         if not self.options.temperature:
             return allowed.argmax(-1)
         scaled, tokens = (allowed / self.options.temperature).sort(dim=-1, descending=True, stable=True)
+        if self.options.min_p:
+            scaled[scaled < scaled[:, :1] + math.log(self.options.min_p)] = -torch.inf
         if self.options.top_k:
             scaled[:, self.options.top_k :] = -torch.inf
         if self.options.top_p < 1:
@@ -204,6 +205,7 @@ class _Denoising:
         return tokens.gather(1, best)[:, 0]
 
     def _confidences(self, masked: Sequence[int], logits: Tensor, tokens: Tensor) -> Tensor:
+        """Return how sure each token is in the softmax over all tokens, those included that may not be chosen."""
         probabilities = logits.softmax(-1)
         if self.options.remasking is Remasking.RANDOM:
             return self._uniform(Stream.REMASKING, masked, 1)[:, 0]
@@ -215,13 +217,24 @@ class _Denoising:
         return probabilities.gather(1, tokens[:, None])[:, 0]
 
     def _number(self, confidences: Sequence[float], quota: int) -> int:
-        """How many positions to commit, given the model's confidences, surest first."""
-        if self.options.threshold is not None:
-            quota = max(1, sum(sure >= self.options.threshold for sure in confidences))
-        if self.options.factor is not None:
-            held = (n for n, sure in enumerate(confidences, 1) if (n + 1) * (1 - sure) < self.options.factor)
-            quota = max(held, default=1)
-        return min(quota, self.options.max_parallel_tokens or quota)
+        """Return how many positions to commit, given confidences in the order in which positions are committed.
+
+        A step commits as many as it has to, and further ones up to the first that does not pass. In sequential
+        remasking that order is from left to right, and a threshold still judges how sure the token of each is.
+        """
+        options = self.options
+        least = quota if options.threshold is None and options.factor is None else 1
+        least = max(least, options.min_parallel_tokens)
+        further = list(enumerate(confidences, 1))[least:]
+        number = least + len(list(itertools.takewhile(self._passes, further)))
+        return min(number, options.max_parallel_tokens or number, len(confidences))
+
+    def _passes(self, candidate: tuple[int, float]) -> bool:
+        rank, sure = candidate
+        threshold, factor = self.options.threshold, self.options.factor
+        return (threshold is not None and sure >= threshold) or (
+            factor is not None and (rank + 1) * (1 - sure) < factor
+        )
 
     def _uniform(self, stream: Stream, masked: Sequence[int], columns: int) -> Tensor:
         positions = torch.tensor(masked)
