@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from testing.folders import GOLDEN
 from testing.oracle import Transformer
-from tests.unit.worker.test_exactness import GOLDEN, MASK, started
+from tests.unit.worker.playing import MASK, started
 from worker.decoding.predict import predict
 from worker.decoding.sampling_metadata import SamplingTensors
 from worker.engine.request import Update
