@@ -1,12 +1,12 @@
 """Keeps one process running: starts it, watches it, says how it died, starts it again.
 
 A process can be dead without having ended: stopped, swapped out, stuck in a driver. So it is asked for its health all
-the time, and one that has not been healthy for a while is killed.
+the time, to its last end, and one that has not been healthy for a while is killed.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
 
 from launcher.child import Child
 from launcher.console import Console
@@ -96,7 +96,7 @@ class Supervised:
             if self.pid is not None:
                 self._console.say(f"stopping {self.name}")
             limit = grace_seconds + KILL_MARGIN_SECONDS
-            if not await self._child.stop(limit):
+            if not await self._unless_sick(self._child, self._child.stop(limit)):
                 self._console.say(f"{self.name} did not stop within {limit:g} s and was killed", "warning")
         await self.health.close()
         self.state = "stopped"
@@ -106,7 +106,7 @@ class Supervised:
         await self._leave_alone()
         if self._child:
             self._child.signal(number)
-            await self._child.gone(seconds)
+            await self._unless_sick(self._child, self._child.gone(seconds))
         await self.stop(0)
 
     def kill(self) -> None:
@@ -119,6 +119,25 @@ class Supervised:
         self.state = "stopping"
         if self._keeping:
             await cancelled(self._keeping)
+
+    async def _unless_sick(self, child: Child, end: Coroutine[Any, Any, bool]) -> bool:
+        """What `end` says, which waits for the process to end; if it is not healthy for too long, it is killed."""
+        if child.returncode is not None:
+            return await end
+        # An end in order, too, has moments at its last in which nobody answers any more.
+        limit = max(self._settings.unhealthy_seconds, KILL_MARGIN_SECONDS)
+        ending, sick = asyncio.create_task(end), asyncio.create_task(self._sick(limit))
+        try:
+            await first_of(ending, sick)
+            if sick.done() and child.returncode is None:
+                if error := sick.exception():
+                    self._console.say(f"{self.name} cannot be watched any more: {error!r}", "error")
+                else:
+                    self._console.say(f"{self.name} was not healthy for {limit:g} s and was killed", "warning")
+                    child.kill()
+            return await ending
+        finally:
+            await cancelled(ending, sick)
 
     async def _keep(self) -> None:
         try:
@@ -190,7 +209,7 @@ class Supervised:
     async def _end(self, child: Child) -> str:
         """How the process ended, be it by itself or by being killed for its health."""
         ended = asyncio.create_task(child.ended())
-        sick = asyncio.create_task(self._sick())
+        sick = asyncio.create_task(self._sick(self._settings.unhealthy_seconds))
         try:
             await first_of(ended, sick)
             if ended.done():
@@ -202,19 +221,18 @@ class Supervised:
         finally:
             await cancelled(ended, sick)
 
-    async def _sick(self) -> None:
-        """Returns once the process has not been healthy for too long."""
+    async def _sick(self, seconds: float) -> None:
+        """Returns once the process has not been healthy for so long."""
         clock = asyncio.get_running_loop().time
+        leaving = self.state == "stopping"
         unhealthy = 0.0
-        while unhealthy < self._settings.unhealthy_seconds:
+        while unhealthy < seconds:
             asked_at = clock()
-            if await self.health.lives():
-                unhealthy = 0.0
-                self.state = "ready"
-            else:
-                # Not simply what the clock says: it runs on while this launcher is stopped, and asks nobody.
-                unhealthy += PROBE_SECONDS + min(clock() - asked_at, ANSWER_SECONDS)
-                self.state = "unresponsive"
+            lives = await self.health.lives()
+            # Not simply what the clock says: it runs on while this launcher is stopped, and asks nobody.
+            unhealthy = 0.0 if lives else unhealthy + PROBE_SECONDS + min(clock() - asked_at, ANSWER_SECONDS)
+            if not leaving:
+                self.state = "ready" if lives else "unresponsive"
             await asyncio.sleep(PROBE_SECONDS)
 
     def _full_budget(self) -> Restarts:

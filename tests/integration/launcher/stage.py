@@ -38,7 +38,8 @@ class Actor:
     """Stands in for `launcher.child.Child`.
 
     It `does` nothing but serve until it is asked to end; or it "refuses" to start, "is-killed" when it starts,
-    "never-serves", "hangs", or "ignores-sigterm". What else a router does is the state in which it has its workers.
+    "never-serves", "hangs", so that it hears no signal either, or ignores one: "ignores-sigterm", "ignores-sigusr1".
+    What else a router does is the state in which it has its workers.
     """
 
     def __init__(self, plan: Plan, console: Console, does: str) -> None:
@@ -76,7 +77,7 @@ class Actor:
         self._say(f"told {line}")
 
     def signal(self, number: int) -> None:
-        if self.runs and not (number == signal.SIGTERM and self.does == "ignores-sigterm"):
+        if self.runs and self.does not in ("hangs", f"ignores-{signal.Signals(number).name.lower()}"):
             self._say("drained")
             self.exit(0)
 
@@ -198,7 +199,11 @@ class Stage:
         self._named(name).kill()
 
     def hang(self, name: str) -> None:
-        self._named(name).does = "hangs"
+        self.has(name, "hangs")
+
+    def has(self, name: str, does: str) -> None:
+        """Has one that runs do something else from now on."""
+        self._named(name).does = does
 
     async def close(self) -> None:
         self._running.cancel()

@@ -261,3 +261,29 @@ async def test_a_signal_while_a_worker_is_exchanged_starts_nothing_more(stage: S
     assert await stage.exit_code() == 0
     assert "starting router-2" not in stage.text
     assert stage.running == []
+
+
+async def test_a_router_that_hangs_while_it_leaves_is_killed_and_a_change_waits_no_longer_for_it(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await begun(stage, tmp_path, "--unhealthy-seconds=1")
+    stage.has("router", "ignores-sigusr1")
+    reconfigure(stage, tmp_path, ANOTHER_ENGINE)
+    await stage.until("router-1 is ready")
+    await stage.settled()
+    assert stage.running == ["worker-0", "router", "worker-1", "router-1"]
+    stage.hang("router")
+    await stage.until("router was not healthy for 1 s and was killed", "stopping worker-0", APPLIED)
+    assert stage.running == ["worker-1", "router-1"]
+
+
+async def test_a_worker_that_hangs_while_it_leaves_is_killed_before_the_grace_period_is_over(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await begun(stage, tmp_path, "--unhealthy-seconds=1", "--grace-seconds=3600", text=MORE)
+    stage.has("worker-1", "ignores-sigterm")
+    reconfigure(stage, tmp_path)
+    await stage.until("stopping worker-1")
+    stage.hang("worker-1")
+    await stage.until("worker-1 was not healthy for 1 s and was killed", APPLIED)
+    assert "worker-1" not in stage.running

@@ -2,7 +2,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from testing.waiting import eventually
 from textdiffusion.settings import LauncherSettings
 
 WAITS = "import signal; print('up', flush=True); signal.sigwait({signal.SIGTERM})"
+ENDS_WHEN_TOLD = "import sys; sys.stdin.readline()"
+IGNORED = signal.SIGCONT  # by whoever does not ask for it
 FAILS = "import sys; sys.exit('there is no such file')"
 
 
@@ -39,11 +41,13 @@ class FakeHealth:
     serving: bool = True
     living: bool = True
     closed: bool = False
+    asked: int = 0  # whether it lives
 
     async def serves(self) -> bool:
         return self.serving
 
     async def lives(self) -> bool:
+        self.asked += 1
         return self.living
 
     async def load(self) -> Load | None:
@@ -217,6 +221,65 @@ async def test_one_that_does_not_leave_is_stopped(make: Make) -> None:
     await process.start()
     await process.leave(signal.SIGUSR1, 0.01)
     assert process.pid is None
+
+
+@pytest.mark.parametrize(
+    "end", [lambda process: process.leave(signal.SIGUSR1, 3600), lambda process: process.stop(3600)]
+)
+async def test_one_that_hangs_while_it_ends_is_killed_and_not_waited_for(
+    make: Make, console: Recorder, monkeypatch: pytest.MonkeyPatch, end: Callable[[Supervised], Awaitable[None]]
+) -> None:
+    monkeypatch.setattr(supervised, "KILL_MARGIN_SECONDS", 0)
+    process = make()
+    await process.start()
+    os.kill(process.pid, signal.SIGSTOP)
+    process.health.living = False
+    await asyncio.wait_for(end(process), 60)
+    assert (process.state, process.pid, process.starts) == ("stopped", None, 1)
+    assert console.said[-1] == "warning: child was not healthy for 1 s and was killed"
+
+
+async def test_one_that_answers_while_it_ends_or_does_so_again_has_its_time(make: Make, console: Recorder) -> None:
+    process = make(ENDS_WHEN_TOLD, unhealthy_seconds=3600)
+    await process.start()
+    process.health.living = False
+    leaving = asyncio.create_task(process.leave(IGNORED, 3600))
+    for living in (False, True):
+        process.health.living, asked = living, process.health.asked
+        await eventually(lambda asked=asked: process.health.asked > asked + 1, 60)
+        assert (process.state, leaving.done()) == ("stopping", False)
+    process.tell("end")
+    await asyncio.wait_for(leaving, 60)
+    assert not [line for line in console.said if "was killed" in line]
+
+
+async def test_one_that_needs_a_moment_at_its_last_has_it_however_soon_others_are_killed(
+    make: Make, console: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "KILL_MARGIN_SECONDS", 3600)
+    process = make(ENDS_WHEN_TOLD)
+    await process.start()
+    process.health.living = False
+    leaving = asyncio.create_task(process.leave(IGNORED, 3600))
+    await eventually(lambda: process.health.asked > 1.5 / supervised.PROBE_SECONDS, 60)
+    process.tell("end")
+    await asyncio.wait_for(leaving, 60)
+    assert not [line for line in console.said if "was killed" in line]
+
+
+async def test_a_mistake_in_watching_one_that_ends_is_told_and_does_no_harm(make: Make, console: Recorder) -> None:
+    process = make(ENDS_WHEN_TOLD)
+    await process.start()
+
+    async def fail() -> bool:
+        raise LookupError("a mistake")
+
+    process.health.lives = fail
+    leaving = asyncio.create_task(process.leave(IGNORED, 3600))
+    await eventually(lambda: "error: child cannot be watched any more: LookupError('a mistake')" in console.said, 60)
+    process.tell("end")
+    await asyncio.wait_for(leaving, 60)
+    assert process.state == "stopped"
 
 
 async def test_a_mistake_in_watching_is_told_and_does_no_harm(make: Make, console: Recorder) -> None:

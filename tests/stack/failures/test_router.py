@@ -3,9 +3,16 @@
 import asyncio
 import signal
 
+import psutil
+
+from benchmarks.soak.asking import Client, session
+from benchmarks.soak.faults import gone
 from benchmarks.soak.ledger import Verdict
-from benchmarks.soak.stack import routers
+from benchmarks.soak.stack import is_well, routers
 from tests.stack.failures.scene import SHORT, Scene, named, send
+from tests.stack.failures.standing_in import configured, standing_in
+
+NOTICED_SECONDS = 60
 
 
 async def test_who_connects_while_there_is_no_router_waits_and_is_served_by_the_next(pair: Scene) -> None:
@@ -23,3 +30,21 @@ async def test_who_connects_while_there_is_no_router_waits_and_is_served_by_the_
     assert load.ledger.attempts[Verdict.CUT] <= 4
     assert named(status, router["name"])["restarts"] == router["restarts"] + 1
     assert f"launcher | {router['name']} died: it was ended by signal 9 (SIGKILL)" in pair.said
+
+
+async def test_one_that_hangs_after_another_has_taken_over_is_noticed_and_cuts_its_streams_off() -> None:
+    with standing_in(unhealthy_seconds=2, worker_0=["hangs"]) as stack:
+        stack.launch()
+        await stack.serves()
+        scene = Scene(stack, {})
+        async with session() as http:
+            streaming = asyncio.create_task(Client(http, stack.url).ask(SHORT, stream=True))
+            await scene.until(lambda status: routers(status)[0]["running_requests"] == 1)
+            await scene.change(configured(workers=1).with_router(max_waiting_requests=1).text)
+            old = named(await scene.until(lambda _: "relieved" in scene.said), "router")
+            assert old["state"] == "stopping"
+            send(old, signal.SIGSTOP)
+            await asyncio.wait_for(gone(psutil.Process(old["pid"])), NOTICED_SECONDS)
+            assert (await streaming).lost
+        await scene.until(is_well)
+        assert "launcher | router was not healthy for 5 s and was killed" in scene.said
