@@ -18,6 +18,8 @@ LIFELINE = "TDI_LIFELINE"
 STDIN = 0
 PIECE_BYTES = 65536
 
+_followed = False
+
 
 def follow_parent(on_line: Callable[[bytes], object] = lambda _: None, grace_seconds: float = 5) -> None:
     """Watches standard input, if the launcher asked for it; at its end this process gets SIGTERM, then no choice.
@@ -25,8 +27,15 @@ def follow_parent(on_line: Callable[[bytes], object] = lambda _: None, grace_sec
     `on_line` is called with each line, on a thread of its own, and must not raise.
     """
     # Taken out of the environment: standard input is no lifeline to what this process starts itself.
+    global _followed  # noqa: PLW0603 - a process has one standard input
     if os.environ.pop(LIFELINE, None) == "1":
+        _followed = True
         threading.Thread(target=_follow, args=(on_line, grace_seconds), name="lifeline", daemon=True).start()
+
+
+def environment_to_become() -> dict[str, str]:
+    """Return the environment for a program that this process becomes, whose standard input stays its lifeline."""
+    return {**os.environ, LIFELINE: "1"} if _followed else dict(os.environ)
 
 
 def _follow(on_line: Callable[[bytes], object], grace_seconds: float) -> None:

@@ -167,6 +167,10 @@ class EngineSettings(Section):
     confidence_dtype: Literal["float32", "float64"] = Field(
         "float32", description="precision of the probabilities that decide what is committed"
     )
+    cuda_graphs: bool = Field(
+        True,
+        description="record short passes on a GPU as CUDA graphs, and replay them; where that fails, it is left out",
+    )
     stall_seconds: float = Field(
         120,
         gt=0,

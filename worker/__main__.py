@@ -5,11 +5,13 @@ step that does not end, before its requests were done.
 """
 
 import asyncio
+import os
 import sys
 
 import structlog
 
 from textdiffusion.configuration import EXIT_BAD_CONFIGURATION, CommandLine, exit_with
+from textdiffusion.lifeline import environment_to_become
 from textdiffusion.logs import configure_logging
 from textdiffusion.tracing import configure_tracing
 from worker.settings import WorkerRoot
@@ -26,6 +28,7 @@ def main() -> None:
         return
     tracing = configure_tracing(settings.tracing, "worker", settings.logging.log_format)
     # These import torch, which takes seconds: what is wrong with the settings, or asked of them, is said before that.
+    from worker.engine.cuda_graphs import GraphCaptureError  # noqa: PLC0415
     from worker.models.checkpoint import CheckpointError  # noqa: PLC0415
     from worker.server import AddressInUseError, serve  # noqa: PLC0415
 
@@ -33,11 +36,20 @@ def main() -> None:
         asyncio.run(serve(settings.worker, tracing))
     except (CheckpointError, AddressInUseError) as error:
         exit_with([str(error)], settings.logging.log_format)
+    except GraphCaptureError as error:
+        log.warning("recording CUDA graphs failed; the worker starts again without", reason=str(error))
+        tracing.close()
+        _become_without_graphs()
     except Exception:
         log.exception("the worker failed")
         raise SystemExit(EXIT_BAD_CONFIGURATION) from None
     finally:
         tracing.close()
+
+
+def _become_without_graphs() -> None:
+    command = [sys.executable, "-m", "worker", *sys.argv[1:], "--cuda-graphs=false"]
+    os.execve(command[0], command, environment_to_become())  # noqa: S606 - no shell is the point
 
 
 def _check(settings: WorkerRoot) -> None:

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
-    """Takes as long as it takes, and runs a first forward pass. Raises `CheckpointError`."""
+    """Take as long as it takes, and run a first forward pass. Raises `CheckpointError` or `GraphCaptureError`."""
     if settings.cpu_threads:
         torch.set_num_threads(settings.cpu_threads)  # of every thread that computes from now on
     if settings.trust_remote_code:
@@ -47,17 +47,22 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
         max_rows=settings.max_step_rows,
         positions=positions,
     )
-    engine = _started(model, limits, getattr(torch, settings.confidence_dtype), on_broken)
+    engine = _started(settings, model, limits, on_broken)
     return Serving(engine, checkpoint, _info(settings, checkpoint, model, defaults))
 
 
-def _started(
-    model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype, on_broken: Callable[[], object]
-) -> Engine:
+def _started(settings: WorkerSettings, model: LoadedModel, limits: Limits, on_broken: Callable[[], object]) -> Engine:
+    confidence_dtype = getattr(torch, settings.confidence_dtype)
     keep_freed_memory()
     set_current_device(model.device)
     try:
-        engine = Engine(model, limits, confidence_dtype=confidence_dtype, on_broken=on_broken)
+        engine = Engine(
+            model,
+            limits,
+            confidence_dtype=confidence_dtype,
+            use_graphs=settings.cuda_graphs,
+            on_broken=on_broken,
+        )
         engine.start()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise CheckpointError(

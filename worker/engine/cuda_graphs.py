@@ -139,9 +139,14 @@ class GraphForward:
         return Graph(token_ids, positions, slot_mapping, metadata, replay)
 
 
-def choose_forward(model: LoadedModel, cache: KVCache, *, max_segments: int) -> Forward:
-    """Return the best that works here; what fails a trial is left out, with a warning.
+class GraphCaptureError(Exception):
+    """Recording a CUDA graph failed, and left torch's allocator in a state that this process should not go on in."""
 
+
+def choose_forward(model: LoadedModel, cache: KVCache, *, max_segments: int, use_graphs: bool = True) -> Forward:
+    """Return the best that works here; a kernel that fails its trial is left out, with a warning.
+
+    Raises `GraphCaptureError` if graphs are wanted and cannot be recorded.
     To be called on the thread that will run the steps: a recorded graph keeps the workspaces of the thread that
     recorded it.
     """
@@ -149,6 +154,8 @@ def choose_forward(model: LoadedModel, cache: KVCache, *, max_segments: int) -> 
     if kernel is None or not passes_trial(kernel, cache, heads=model.spec.num_heads):
         return EagerForward(model.network, cache, None)
     eager = EagerForward(model.network, cache, kernel)
+    if not use_graphs:
+        return eager
     try:
         record = CudaGraphRecorder()
         return GraphForward(
@@ -160,9 +167,8 @@ def choose_forward(model: LoadedModel, cache: KVCache, *, max_segments: int) -> 
             max_segments=max_segments,
             max_positions=model.spec.max_positions,
         )
-    except Exception:
-        log.warning("recording CUDA graphs failed; the worker runs without", exc_info=True)
-        return eager
+    except Exception as error:
+        raise GraphCaptureError(str(error).partition("\n")[0]) from error
 
 
 class CudaGraphRecorder:

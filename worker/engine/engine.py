@@ -58,11 +58,12 @@ class Engine:
         limits: Limits,
         *,
         confidence_dtype: torch.dtype = torch.float32,
+        use_graphs: bool = True,
         on_broken: Callable[[], object] = lambda: None,
     ) -> None:
         self.model = model
         self.progress = Progress()
-        self._executor = LocalExecutor(model, limits, confidence_dtype)
+        self._executor = LocalExecutor(model, limits, confidence_dtype, use_graphs=use_graphs)
         self._on_broken = on_broken
         self._scheduler = Scheduler(limits)
         self._changed = threading.Condition()
@@ -78,7 +79,7 @@ class Engine:
     def start(self) -> None:
         """Allocate keys and values, run one forward pass to warm the device up, and wait for requests.
 
-        Raises `MemoryError` if there is no room for keys and values, and what the device raises.
+        Raises `MemoryError` if there is no room for keys and values, `GraphCaptureError`, and what the device raises.
         """
         self._thread.start()
         self._warm.result()

@@ -36,10 +36,13 @@ class Executor(Protocol):
 class LocalExecutor:
     """One model on one device."""
 
-    def __init__(self, model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype) -> None:
+    def __init__(
+        self, model: LoadedModel, limits: Limits, confidence_dtype: torch.dtype, *, use_graphs: bool = True
+    ) -> None:
         self._model = model
         self._limits = limits
         self._confidence_dtype = confidence_dtype
+        self._use_graphs = use_graphs
         self.padding_slot = limits.positions
 
     def start(self) -> None:
@@ -51,6 +54,7 @@ class LocalExecutor:
             cache,
             max_segments=2 * self._limits.max_running,
             confidence_dtype=self._confidence_dtype,
+            use_graphs=self._use_graphs,
         )
         self.check_health()
 

@@ -52,10 +52,18 @@ class LogitsChunk:
 class ModelRunner:
     """The model, its KV cache, and the step that uses both. Probabilities are computed in `confidence_dtype`."""
 
-    def __init__(self, model: LoadedModel, cache: KVCache, *, max_segments: int, confidence_dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        cache: KVCache,
+        *,
+        max_segments: int,
+        confidence_dtype: torch.dtype,
+        use_graphs: bool = True,
+    ) -> None:
         self.model = model
         self.cache = cache
-        self.forward: Forward = choose_forward(model, cache, max_segments=max_segments)
+        self.forward: Forward = choose_forward(model, cache, max_segments=max_segments, use_graphs=use_graphs)
         self.rows_at_once = rounded_down(LOGITS_AT_ONCE[model.device.type] // model.spec.padded_vocab_size)
         self._confidence_dtype = confidence_dtype
 

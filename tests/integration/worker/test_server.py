@@ -351,3 +351,38 @@ def test_settings_come_from_flags_and_the_environment_and_are_printed() -> None:
     )
     worker = json.loads(printed.stdout)["worker"]
     assert (worker["model"], worker["dtype"], worker["generation"]["threshold"]) == ("m", "float16", 0.7)
+
+
+GRAPHS_FAIL = """
+import worker.engine.model_runner as runner
+from worker.__main__ import main
+from worker.engine.cuda_graphs import GraphCaptureError
+
+def fail(*_, use_graphs, **__):
+    raise GraphCaptureError(f"out of memory, use_graphs {use_graphs}")
+
+runner.choose_forward = fail
+main()
+"""
+
+
+def test_a_worker_whose_graphs_cannot_be_recorded_becomes_one_without_and_follows_its_parent_still(
+    tmp_path: Path,
+) -> None:
+    address = f"unix:{tmp_path}/worker.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", GRAPHS_FAIL, f"--model={GOLDEN}", f"--listen={address}", "--device=cpu"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TDI_LIFELINE": "1"},
+    )
+    with process, grpc.insecure_channel(address) as channel:
+        try:
+            await_health(channel, health_pb2.HealthCheckResponse.SERVING)
+            _, log = process.communicate("", timeout=STOP_SECONDS)  # the end of its standard input
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "the worker starts again without" in log
+    assert "out of memory, use_graphs True" in log

@@ -8,7 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from worker.attention.varlen import passes_trial
-from worker.engine.cuda_graphs import GRAPH_ROWS, EagerForward, GraphForward
+from worker.engine.cuda_graphs import (
+    GRAPH_ROWS,
+    EagerForward,
+    GraphCaptureError,
+    GraphForward,
+    choose_forward,
+)
 from worker.engine.engine import Engine
 from worker.engine.step_plan import StepPlan
 from worker.kvcache.arena import KVCache
@@ -91,3 +97,17 @@ def test_a_kernel_that_fails_its_trial_is_not_used(engine: Engine, broken: str) 
     arena = KVCache(engine.model.spec.kv, 20, torch.float32, torch.device("cpu"))
     assert passes_trial(kernel, arena, heads=4)
     assert not passes_trial(wrong, arena, heads=4)
+
+
+def test_graphs_that_cannot_be_recorded_are_an_error_and_none_are_recorded_where_none_are_wanted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore of it")
+
+    monkeypatch.setattr("worker.engine.cuda_graphs.varlen_kernel", lambda *_: kernel)
+    monkeypatch.setattr("worker.engine.cuda_graphs.CudaGraphRecorder", fail)
+    cache = engine._executor.runner.cache
+    with pytest.raises(GraphCaptureError, match=r"stream is capturing$"):
+        choose_forward(engine.model, cache, max_segments=4)
+    assert isinstance(choose_forward(engine.model, cache, max_segments=4, use_graphs=False), EagerForward)
