@@ -126,8 +126,6 @@ class Tolerated(Hints):
     # How tokens are chosen, in vLLM and SGLang
     repetition_penalty: Annotated[Any, Only(1)] = None
     length_penalty: Annotated[Any, Only(1)] = None
-    min_p: Annotated[Any, Only(0)] = None
-    min_tokens: Annotated[Any, Only(0)] = None
     use_beam_search: Annotated[Any, Only(False)] = None
     early_stopping: Annotated[Any, Only(False)] = None
     bad_words: Annotated[Any, Only([])] = None

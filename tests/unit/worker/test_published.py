@@ -47,7 +47,7 @@ def test_what_is_out_of_range_is_named_as_the_file_has_it(tmp_path: Path, name: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("repetition_penalty", 1.1), ("num_beams", 4), ("bad_words_ids", [[1]]), ("min_p", 0.1), ("alg", "entropy")],
+    [("repetition_penalty", 1.1), ("num_beams", 4), ("bad_words_ids", [[1]]), ("typical_p", 0.9), ("alg", "entropy")],
 )
 def test_what_asks_for_something_that_is_not_done_is_said(tmp_path: Path, name: str, value: Any) -> None:
     assert unhonoured(tmp_path, **{name: value, "temperature": 0.7}) == {name: value}
@@ -56,7 +56,7 @@ def test_what_asks_for_something_that_is_not_done_is_said(tmp_path: Path, name: 
 def test_what_asks_for_nothing_or_is_done_is_not(tmp_path: Path) -> None:
     neutral = {"repetition_penalty": 1.0, "num_beams": 1, "bad_words_ids": None, "penalty_alpha": 0, "stop_strings": []}
     others = {"transformers_version": "4.46.3", "_from_model_config": True, "eos_token_id": 1, "use_cache": True}
-    done = {"max_new_tokens": 64, "top_p": 0.9, "do_sample": True, "temperature": 0.7, "block_length": 32}
+    done = {"max_new_tokens": 64, "top_p": 0.9, "min_p": 0.1, "do_sample": True, "temperature": 0.7, "block_length": 32}
     assert unhonoured(tmp_path, **neutral, **others, **done) == {}
 
 

@@ -147,7 +147,7 @@ def test_a_field_that_is_wrong_is_named(fields: dict[str, Any], param: str) -> N
         ("presence_penalty", 0.5),
         ("frequency_penalty", False),
         ("repetition_penalty", 1.1),
-        ("min_p", 0.1),
+        ("length_penalty", 1.1),
         ("tools", [{}]),
         ("tool_choice", "required"),
         ("response_format", {"type": "json_object"}),
