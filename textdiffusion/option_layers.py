@@ -19,8 +19,7 @@ GROW: Final = "grow"
 FIXED: Final = "fixed"
 NOT_WITH_SUFFIX: Final = "is grow, which does not go with suffix, as nothing stands behind a canvas that grows"
 NOT_WITH_GUIDANCE: Final = (
-    "is grow, which does not go with cfg_scale, as guidance's pass without the prompt is not defined where the canvas "
-    "grows"
+    "is grow, which does not go with cfg_scale, as guidance's unconditional pass is not defined there"
 )
 
 
@@ -43,7 +42,7 @@ def contradictions(options: Options) -> Iterator[Contradiction]:
     """Yield those among options that one place gives."""
     for name, other in _EXCLUSIVE:
         if _is_given(options, name) and _is_given(options, other):
-            yield Contradiction(name, f"and {other} exclude each other; give one of them", (name, other))
+            yield Contradiction(name, f"excludes {other}; give one of them", (name, other))
     for least, most in _BOUNDED:
         if _exceeds(options.get(least), options.get(most)):
             yield Contradiction(least, f"must not be more than {most}")
