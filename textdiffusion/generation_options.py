@@ -52,7 +52,12 @@ Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
 Biases = Annotated[dict[int, Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]], Field(max_length=MAX_LOGIT_BIASES)]
 EndOfThinking = Annotated[list[Natural], Field(max_length=MAX_END_OF_THINKING_IDS)]
 
-_OF_THINKING: Final = KnownTo(frozenset({"illada"}))
+_ILLADA: Final = "illada"
+_OF_THINKING: Final = KnownTo(frozenset({_ILLADA}))
+
+
+def _thinking(description: str) -> Any:
+    return Field(None, description=f"{description}; only for models of the family `{_ILLADA}`")
 
 
 class DefaultOptions(BaseModel):
@@ -107,16 +112,15 @@ class DefaultOptions(BaseModel):
     min_tokens: Natural | None = Field(
         None, description="there is no end token among the first so many positions of the reply"
     )
-    end_of_thinking_boost: Annotated[Factor | None, _OF_THINKING] = Field(
-        None,
-        description="added to the logit of the next token of the marker that ends thinking, times (tokens generated / "
-        "`thinking_budget`, at most 1) to the power `end_of_thinking_power`; 0: off",
+    end_of_thinking_boost: Annotated[Factor | None, _OF_THINKING] = _thinking(
+        "added to the logit of the next token of the marker that ends thinking, times (tokens generated / "
+        "`thinking_budget`, at most 1) to the power `end_of_thinking_power`; 0: off"
     )
-    end_of_thinking_power: Annotated[Annotated[float, Field(ge=0, le=100)] | None, _OF_THINKING] = Field(
-        None, description="how late `end_of_thinking_boost` sets in: the higher, the later"
+    end_of_thinking_power: Annotated[Annotated[float, Field(ge=0, le=100)] | None, _OF_THINKING] = _thinking(
+        "how late `end_of_thinking_boost` sets in: the higher, the later"
     )
-    thinking_budget: Annotated[Count | None, _OF_THINKING] = Field(
-        None, description="tokens after which `end_of_thinking_boost` is whole; `max_tokens` otherwise"
+    thinking_budget: Annotated[Count | None, _OF_THINKING] = _thinking(
+        "tokens after which `end_of_thinking_boost` is whole; `max_tokens` otherwise"
     )
 
 
@@ -130,8 +134,8 @@ class GenerationOptions(DefaultOptions):
     ignore_eos: bool = Field(
         False, description="fill the whole canvas; end tokens and what follows them are then tokens of the reply"
     )
-    end_of_thinking_ids: Annotated[EndOfThinking | None, _OF_THINKING] = Field(
-        None, description="token ids of the marker that ends thinking; the model's own otherwise"
+    end_of_thinking_ids: Annotated[EndOfThinking | None, _OF_THINKING] = _thinking(
+        "token ids of the marker that ends thinking; the model's own otherwise"
     )
 
 
