@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from textdiffusion.addresses import is_local, parse_address, parse_host
-from textdiffusion.generation_options import DefaultOptions
 from textdiffusion.model_names import check_default_id, check_model_id, default_model_id, expanded
+from textdiffusion.option_fields import DefaultFields
 from textdiffusion.option_layers import contradictions
 from textdiffusion.tls import Identity, check_authority, check_identity
 
@@ -108,7 +108,7 @@ class LauncherSettings(Section):
     watch: bool = Field(True, description="apply a changed config.toml or file of keys at once, and not only on SIGHUP")
 
 
-class GenerationSettings(Section, DefaultOptions):
+class GenerationSettings(Section, DefaultFields):
     """What a request that leaves an option out gets; an option left out here too comes from the model's folder."""
 
     @model_validator(mode="after")

@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn, get_type_hints
 
 from pydantic import ValidationError
 
-from textdiffusion.generation_options import OPTIONS, GenerationOptions, foreign_option, not_of_family
+from textdiffusion.generation_options import OPTIONS, foreign_option, not_of_family
+from textdiffusion.option_fields import OptionFields
 from textdiffusion.option_layers import FIXED, GROW, NOT_WITH_GUIDANCE, NOT_WITH_SUFFIX, contradictions, lay_over
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
@@ -42,7 +43,7 @@ def _is_built_in(name: str) -> bool:
     option = OPTIONS[name]
     field = _FIELDS.get(option.wire_name)
     has_value = field is not None and isinstance(field.default, (int, float, Enum))
-    return has_value and option.has_default and option.families is None
+    return has_value and option.has_default and option.family is None
 
 
 BUILT_IN: Final[Mapping[str, Any]] = MappingProxyType(_built_in())
@@ -141,7 +142,7 @@ def _read(message: pb.DiffusionOptions, family: str) -> Options:
     if foreign := foreign_option(given, family):
         _refuse(foreign, not_of_family(family))
     try:
-        GenerationOptions.model_validate(given)
+        OptionFields.model_validate(given)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         _refuse(str(problem["loc"][0]), _reason(problem["type"], problem["msg"], problem["input"]))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from textdiffusion.generation_options import DefaultOptions
+from textdiffusion.option_fields import DefaultFields
 from worker.models.checkpoint import Checkpoint
 
 log = structlog.get_logger(__name__)
@@ -63,7 +63,7 @@ _SILENT_PREFIXES: Final = ("_", "output_", "assistant_", "num_assistant_")
 def published_defaults(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what generation_config.json says of the options that have a default."""
     published = _given(checkpoint)
-    defaults = {name: value for name, value in published.items() if name in DefaultOptions.model_fields}
+    defaults = {name: value for name, value in published.items() if name in DefaultFields.model_fields}
     if "max_new_tokens" in published:
         defaults.setdefault("max_tokens", published["max_new_tokens"])
     if defaults.get("top_k") == -1:
@@ -93,7 +93,7 @@ def _given(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _unhonoured(published: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in published.items():
-        known = name in DefaultOptions.model_fields or name in _SILENT or name.startswith(_SILENT_PREFIXES)
+        known = name in DefaultFields.model_fields or name in _SILENT or name.startswith(_SILENT_PREFIXES)
         asks = value not in (False, [], {}, "") and value != _NEUTRAL.get(name)
         if not known and asks:
             yield name, value

@@ -15,7 +15,8 @@ from router.schema.fields import (
     Strict,
 )
 from router.schema.tolerance import Tolerated
-from textdiffusion.generation_options import OPTIONS, GenerationOptions, KvCache
+from textdiffusion.generation_options import OPTIONS, KvCache
+from textdiffusion.option_fields import OptionFields
 from textdiffusion.option_layers import contradictions
 
 
@@ -44,7 +45,7 @@ class ReplyRequest(Tolerated):
     )
 
 
-class GenerationRequest(GenerationOptions, ReplyRequest):
+class GenerationRequest(OptionFields, ReplyRequest):
     """And those that say how they are sampled and denoised."""
 
     # What is sent where a client leaves it out, to models that know it.

@@ -14,7 +14,8 @@ from router.schema.chat import ChatRequest
 from router.schema.completions import CompletionRequest
 from router.schema.responses import GenerationDefaults
 from testing.folders import ROOT
-from textdiffusion.generation_options import OPTIONS, DefaultOptions, GenerationOptions, Option
+from textdiffusion.generation_options import OPTIONS, Option
+from textdiffusion.option_fields import DefaultFields, OptionFields
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.wire import read_options, write_options
@@ -46,7 +47,7 @@ def test_config_toml_has_what_has_a_default_and_nothing_else(option: Option) -> 
 
 @each_option
 @pytest.mark.parametrize("kind", [ChatRequest, CompletionRequest])
-def test_requests_have_it_with_its_meaning(option: Option, kind: type[GenerationOptions]) -> None:
+def test_requests_have_it_with_its_meaning(option: Option, kind: type[OptionFields]) -> None:
     described = openapi_document()["components"]["schemas"][kind.__name__]["properties"][option.name]
     assert described["description"] == kind.model_fields[option.name].description == option.meaning
 
@@ -91,11 +92,11 @@ def test_the_documentation_tells_its_meaning(option: Option) -> None:
 
 def test_what_is_built_in_is_allowed_and_known_to_all() -> None:
     assert GenerationSettings.model_validate(BUILT_IN).model_dump(exclude_none=True) == BUILT_IN
-    assert all(OPTIONS[name].families is None for name in BUILT_IN)
+    assert all(OPTIONS[name].family is None for name in BUILT_IN)
 
 
 def test_what_is_left_out_stays_absent_on_the_wire() -> None:
-    assert write_options(DefaultOptions().model_dump()) == pb.DiffusionOptions()
+    assert write_options(DefaultFields().model_dump()) == pb.DiffusionOptions()
     assert read_options(pb.DiffusionOptions(top_logprobs=3)) == {}
 
 
