@@ -157,7 +157,7 @@ class Tolerated(Hints):
     regex: Annotated[Any, Only()] = None
     ebnf: Annotated[Any, Only()] = None
 
-    # Thinking, of which these models do none
+    # Thinking, for which models that do it have options of their own
     reasoning_effort: Annotated[Any, Only("none")] = None
     thinking_token_budget: Annotated[Any, Only(0, -1)] = None
     include_reasoning: Annotated[Any, Only(True, False)] = None

@@ -1,6 +1,7 @@
 """Whoever reads the declaration has each option that is in it."""
 
 import math
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
@@ -13,10 +14,12 @@ from router.pages import made_anew
 from router.schema.chat import ChatRequest
 from router.schema.completions import CompletionRequest
 from router.schema.responses import GenerationDefaults
+from router.tracing import tell_request
 from testing.folders import ROOT
 from textdiffusion.generation_options import OPTIONS, Option
 from textdiffusion.option_fields import DefaultFields, OptionFields
 from textdiffusion.settings import GenerationSettings
+from textdiffusion.spans import Attributes, Span
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.wire import read_options, write_options
 from worker.options import BUILT_IN
@@ -24,6 +27,7 @@ from worker.sampling_params import SamplingParams
 
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 VALUES: dict[Any, Any] = {int: 1, float: 0.5, bool: True}
+HOLD_TOKENS = {"logit_bias", "end_of_thinking_ids"}
 DECIDE_END_TOKENS = {"ignore_eos"}
 
 each_option = pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
@@ -34,6 +38,16 @@ def value_of(option: Option) -> Any:
     if option.choices:
         return option.choices[-1]
     return VALUES.get(option.type) or {"logit_bias": {7: 0.5}, "end_of_thinking_ids": [7]}[option.name]
+
+
+def _in_json(option: Option) -> dict[str, Any]:
+    value = value_of(option)
+    return {option.name: {str(token): bias for token, bias in value.items()} if isinstance(value, dict) else value}
+
+
+class Recorded(Span):
+    def set(self, attributes: Callable[[], Attributes]) -> None:
+        self.attributes = attributes()
 
 
 @each_option
@@ -77,6 +91,15 @@ def test_the_client_has_a_flag_for_it(option: Option) -> None:
     assert (option.name in FLAGS) is (option.name not in WITHOUT_FLAG)
     if option.name in FLAGS:
         assert FLAGS[option.name]["help"].startswith(option.meaning.partition(";")[0].replace("%", "%%"))
+
+
+@each_option
+def test_traces_tell_it_unless_it_holds_tokens(option: Option) -> None:
+    asked = CompletionRequest.model_validate({"prompt": "a", **_in_json(option)})
+    span = Recorded()
+    tell_request(span, asked)
+    told = {name.rpartition(".")[2] for name in span.attributes}
+    assert (option.name in told) is (option.name not in HOLD_TOKENS)
 
 
 @each_option
