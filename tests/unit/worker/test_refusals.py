@@ -132,7 +132,7 @@ def test_a_canvas_that_grows_by_default_is_fixed_where_it_cannot_grow(golden_mod
     assert settled(golden_model, default=grow, canvas=pb.CANVAS_FIXED).canvas is CanvasMode.FIXED
 
 
-def test_new_options_reach_the_engine(golden_model: LoadedModel) -> None:
+def test_options_reach_the_engine_by_their_names(golden_model: LoadedModel) -> None:
     options = settled(
         golden_model,
         steps_per_block=4,

@@ -55,7 +55,7 @@ export const FIELDS = [
   },
   {
     name: "steps_per_block",
-    label: "Steps per block",
+    label: "Passes per block",
     hint: "Passes for each block. With as many as it has tokens, each fills in one.",
     kind: "number",
     range: { min: 1, step: 1 },
