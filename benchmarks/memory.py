@@ -28,6 +28,13 @@ from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 
 VOCABULARY = 400
+REMASKING = (
+    pb.REMASKING_LOW_CONFIDENCE,
+    pb.REMASKING_RANDOM,
+    pb.REMASKING_MARGIN,
+    pb.REMASKING_ENTROPY,
+    pb.REMASKING_SEQUENTIAL,
+)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -80,7 +87,7 @@ class Crowd:
             gen_length=gen_length,
             block_length=pick.randint(1, gen_length),
             kv_cache=pick.choice((pb.KV_CACHE_NONE, pb.KV_CACHE_PREFIX, pb.KV_CACHE_DUAL)),
-            remasking=pick.choice(pb.Remasking.values()),
+            remasking=pick.choice(REMASKING),
             temperature=pick.choice((0.0, 0.0, 1.0)),
             top_p=pick.choice((1.0, 0.9)),
             cfg_scale=pick.choice((0.0, 0.0, 0.0, 1.0)),

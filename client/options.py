@@ -3,7 +3,12 @@
 import argparse
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_origin
+
+from textdiffusion.generation_options import OPTIONS as DECLARED
+from textdiffusion.generation_options import Option
+
+WITHOUT_FLAG: Final = frozenset({"logit_bias"})  # a number for each of many token ids
 
 
 def number(text: str) -> float:
@@ -14,39 +19,28 @@ def number(text: str) -> float:
     return value
 
 
-def _count(description: str) -> dict[str, Any]:
-    return {"type": int, "metavar": "N", "help": description}
-
-
-def _number(description: str) -> dict[str, Any]:
-    return {"type": number, "metavar": "X", "help": description}
-
-
-def _name(description: str) -> dict[str, Any]:
-    return {"metavar": "NAME", "help": description}
+def _flag(option: Option) -> Mapping[str, Any]:
+    """What argparse is to know of it; a name may be one that only a newer server knows."""
+    if option.choices:
+        *all_but_last, last = option.choices
+        meaning = option.meaning.partition(";")[0]
+        return {"metavar": "NAME", "help": f"{meaning}: {', '.join(all_but_last)} or {last}"}
+    about = {"help": option.meaning.replace("%", "%%")}
+    if option.type is bool:
+        return {"action": "store_true", "default": None, **about}
+    if get_origin(option.type) is list:
+        return {"action": "append", "type": int, "metavar": "N", "help": f"{about['help']}; may be repeated"}
+    return {"type": int, "metavar": "N", **about} if option.type is int else {"type": number, "metavar": "X", **about}
 
 
 # By their names in the request: what argparse is to know of them.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "max_tokens": _count("length of the canvas: the most tokens that the answer may have"),
-    "temperature": _number("0 takes the likeliest token at each position"),
-    "top_p": _number("sample from the likeliest tokens of this total probability"),
-    "top_k": _count("sample from this many tokens; 0: all"),
-    "seed": _count("the same seed gives the same answer again"),
+    **{name: _flag(option) for name, option in DECLARED.items() if name not in WITHOUT_FLAG},
     "stop": {
         "action": "append",
         "metavar": "TEXT",
         "help": "the answer ends before this text; may be repeated",
     },
-    "steps": _count("a fixed schedule of so many denoising steps, shared out over the blocks"),
-    "threshold": _number("instead: a step commits every position at or above this confidence"),
-    "factor": _number("instead: as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this"),
-    "max_parallel_tokens": _count("the most positions that a step commits"),
-    "block_length": _count("positions per block; blocks are filled from left to right"),
-    "remasking": _name("which positions a step commits first: low_confidence, random, margin or entropy"),
-    "kv_cache": _name("keys and values that the steps of a block reuse: none, prefix or dual"),
-    "cfg_scale": _number("classifier-free guidance; 0: off"),
-    "ignore_eos": {"action": "store_true", "default": None, "help": "fill the whole canvas"},
 }
 
 

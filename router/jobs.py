@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from router.errors import ContextLengthExceededError, InvalidValueError
 from router.schema.generation import GenerationRequest
 from router.workers.model import Model
+from textdiffusion.generation_options import OPTIONS, foreign_option, not_of_family
+from textdiffusion.option_layers import GROW, NOT_WITH_GUIDANCE
 from textdiffusion.v1 import textdiffusion_pb2 as pb
-from textdiffusion.wire import KV_CACHE, REMASKING, context_length_exceeded
+from textdiffusion.wire import context_length_exceeded, write_options
 
 SEEDS = 2**64
 MOST_LOGPROBS = 2**18  # of one request
@@ -66,35 +68,27 @@ def jobs_for(asked: GenerationRequest, prompts: Sequence[Prompt], model: Model, 
 
 
 def _options(asked: GenerationRequest, prompt: Prompt, model: Model) -> pb.DiffusionOptions:
+    foreign = foreign_option(asked.options, model.family)
+    if foreign:
+        raise InvalidValueError(f"{foreign} {not_of_family(model.family)}.", param=foreign)
     length = _reply_length(asked, prompt, model)
     if asked.block_length is not None and asked.block_length > length:
         raise InvalidValueError(
             f"block_length is {asked.block_length}, more than the {length} tokens of the reply.", param="block_length"
         )
     _check_ids(asked, prompt, model)
-    options = pb.DiffusionOptions(
-        gen_length=length,
-        block_length=asked.block_length,
-        steps=asked.steps,
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        top_k=asked.top_k,
-        cfg_scale=asked.cfg_scale,
-        max_parallel_tokens=asked.max_parallel_tokens,
-        ignore_eos=asked.ignore_eos,
-        logit_bias=asked.logit_bias,
-        # Without alternatives a worker that is asked for the whole reply at once does not tell of its tokens.
-        top_logprobs=0 if asked.alternatives is None else max(asked.alternatives, 1),
-    )
-    if asked.remasking is not None:
-        options.remasking = REMASKING[asked.remasking]
-    if asked.cache is not None:
-        options.kv_cache = KV_CACHE[asked.cache]
-    if asked.threshold is not None:
-        options.threshold = asked.threshold
-    if asked.factor is not None:
-        options.factor = asked.factor
+    _check_canvas(asked, model)
+    own = {name: value for name, value in asked.own_defaults.items() if OPTIONS[name].is_known_to(model.family)}
+    options = write_options({**own, **asked.options, "max_tokens": length, "seed": None})
+    # Without alternatives a worker that is asked for the whole reply at once does not tell of its tokens.
+    options.top_logprobs = 0 if asked.alternatives is None else max(asked.alternatives, 1)
     return options
+
+
+def _check_canvas(asked: GenerationRequest, model: Model) -> None:
+    """What the request itself says of guidance has been checked; here the model's default stands in for it."""
+    if asked.canvas == GROW and asked.cfg_scale is None and model.defaults.cfg_scale > 0:
+        raise InvalidValueError(f"canvas {NOT_WITH_GUIDANCE}.", param="canvas")
 
 
 def _check_logprobs(asked: GenerationRequest, length: int) -> None:
@@ -116,11 +110,12 @@ def _check_ids(asked: GenerationRequest, prompt: Prompt, model: Model) -> None:
             f"{prompt.field} holds {max(prompt.ids)}; this model's token ids end at {model.vocab_size - 1}.",
             param=prompt.field,
         )
-    biased = max(asked.logit_bias or (), default=0)
-    if biased >= model.vocab_size:
-        raise InvalidValueError(
-            f"logit_bias names {biased}; this model's token ids end at {model.vocab_size - 1}.", param="logit_bias"
-        )
+    for field, named in (("logit_bias", asked.logit_bias), ("end_of_thinking_ids", asked.end_of_thinking_ids)):
+        largest = max(named or (), default=0)
+        if largest >= model.vocab_size:
+            raise InvalidValueError(
+                f"{field} names {largest}; this model's token ids end at {model.vocab_size - 1}.", param=field
+            )
 
 
 def _reply_length(asked: GenerationRequest, prompt: Prompt, model: Model) -> int:

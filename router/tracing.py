@@ -25,6 +25,7 @@ SPAN = web.RequestKey("span", Span)
 LEFT: Final = "client_left"
 PROVIDER: Final = "text-diffusion-inference"
 CLIENT_ERRORS: Final = range(400, 500)
+STANDARD_OPTIONS: Final = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed"})
 OPERATIONS: Final = MappingProxyType({"/v1/chat/completions": "chat", "/v1/completions": "text_completion"})
 
 
@@ -49,21 +50,27 @@ async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def tell_request(span: Span, asked: GenerationRequest) -> None:
-    """What is left out is the worker's to know."""
-    options = ("steps", "block_length", "threshold", "factor", "max_parallel_tokens", "cfg_scale", "remasking")
+    """What is left out is the worker's to know; options that hold tokens are not told."""
     span.set(
         lambda: {
-            "gen_ai.request.max_tokens": asked.reply_length,
-            "gen_ai.request.temperature": asked.temperature,
-            "gen_ai.request.top_p": asked.top_p,
-            "gen_ai.request.top_k": asked.top_k,
-            "gen_ai.request.seed": None if asked.seed is None else _signed(asked.seed),
+            **{_attribute(name): value for name, value in _told(asked)},
             "gen_ai.request.choice.count": asked.choices,
             "gen_ai.request.stream": asked.stream,
-            "tdi.request.kv_cache": asked.cache,
-            **{f"tdi.request.{name}": getattr(asked, name) for name in options},
         }
     )
+
+
+def _told(asked: GenerationRequest) -> Iterator[tuple[str, str | float]]:
+    for name, value in asked.options.items():
+        if name == "seed":
+            yield name, _signed(value)
+        elif value is not False and isinstance(value, (str, int, float)):
+            yield name, value
+
+
+def _attribute(option: str) -> str:
+    """OpenTelemetry has names for some of them."""
+    return f"{'gen_ai' if option in STANDARD_OPTIONS else 'tdi'}.request.{option}"
 
 
 @contextmanager

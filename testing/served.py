@@ -23,7 +23,7 @@ from textdiffusion.settings import LoggingSettings
 
 async def main(folder: Path, model_id: str) -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    unbounded = {"max_sequence_length": 2**20, "vocab_size": 2**32 - 1}
+    unbounded = {"max_sequence_length": 2**20, "vocab_size": 2**32 - 1, "family": "illada"}  # which knows all options
     worker = FakeWorker(info_for(folder, tokenizer.token_to_id, model_id=model_id, **unbounded))
     worker.script = Script(tokens=tokenizer.encode("Hello, wörld! 🌍<|eot_id|><|endoftext|>").ids)
     async with running(worker):

@@ -141,6 +141,7 @@ def info_for(folder: Path, token_id: Callable[[str], int | None], **changes: Any
     info = pb.GetInfoResponse(
         model_id="fake",
         device="cpu",
+        family="llada",
         max_sequence_length=512,
         vocab_size=1000,
         max_concurrent_requests=16,

@@ -36,6 +36,7 @@ from textdiffusion.leaves import (
     section_in,
 )
 from textdiffusion.model_names import MissingSettingError
+from textdiffusion.option_layers import merged_generation
 from textdiffusion.settings import SECTIONS
 from textdiffusion.toml import read_toml
 
@@ -167,15 +168,6 @@ def merged(lower: Tree, upper: Tree) -> Tree:
         else:
             tree[key] = value
     return tree
-
-
-def merged_generation(lower: Tree, upper: Tree) -> Tree:
-    """Generation options with those of `upper` laid over them; a rule from there ends any other from below."""
-    kept = dict(lower)
-    if any(upper.get(rule) is not None for rule in ("steps", "threshold", "factor")):
-        kept.pop("threshold", None)
-        kept.pop("factor", None)
-    return {**kept, **upper}
 
 
 def exit_with(problems: Sequence[str], log_format: str) -> NoReturn:

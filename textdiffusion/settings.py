@@ -23,6 +23,8 @@ from pydantic import (
 
 from textdiffusion.addresses import is_local, parse_address, parse_host
 from textdiffusion.model_names import check_default_id, check_model_id, default_model_id, expanded
+from textdiffusion.option_fields import DefaultFields
+from textdiffusion.option_layers import contradictions
 from textdiffusion.tls import Identity, check_authority, check_identity
 
 ModelId = Annotated[str, AfterValidator(check_model_id)]
@@ -32,8 +34,6 @@ Host = Annotated[str, AfterValidator(parse_host)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#\s]+[^?#\s]*$")]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Remasking = Literal["low_confidence", "random", "margin", "entropy"]
-KvCache = Literal["none", "prefix", "dual"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 FilePath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111 - never fails
 
@@ -108,35 +108,13 @@ class LauncherSettings(Section):
     watch: bool = Field(True, description="apply a changed config.toml or file of keys at once, and not only on SIGHUP")
 
 
-class GenerationSettings(Section):
+class GenerationSettings(Section, DefaultFields):
     """What a request that leaves an option out gets; an option left out here too comes from the model's folder."""
 
-    max_tokens: int | None = Field(None, ge=1, description="tokens to generate: the length of the masked span")
-    block_length: int | None = Field(None, ge=1, description="positions per semi-autoregressive block")
-    steps: int | None = Field(None, ge=1, description="denoising steps, shared out among the blocks")
-    temperature: float | None = Field(None, ge=0, le=2, description="0 takes the likeliest token")
-    top_p: float | None = Field(
-        None, gt=0, le=1, description="sample from the likeliest tokens of this total probability"
-    )
-    top_k: int | None = Field(None, ge=0, description="sample from this many tokens; 0: all")
-    cfg_scale: float | None = Field(None, ge=0, le=1000, description="classifier-free guidance; 0: off")
-    remasking: Remasking | None = Field(None, description="which positions a step commits first")
-    kv_cache: KvCache | None = Field(
-        None, description="keys and values that the steps of a block reuse: none, those before it, all around it"
-    )
-    threshold: float | None = Field(None, ge=0, le=1, description="commit all positions at or above this confidence")
-    factor: float | None = Field(
-        None,
-        ge=0,
-        le=1000,
-        description="commit as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this",
-    )
-    max_parallel_tokens: int | None = Field(None, ge=1, description="the most positions that a step commits")
-
     @model_validator(mode="after")
-    def _one_rule(self) -> "GenerationSettings":
-        if self.threshold is not None and self.factor is not None:
-            raise ValueError("threshold and factor exclude each other")
+    def _agree(self) -> "GenerationSettings":
+        for contradiction in contradictions(self.model_dump(exclude_none=True)):
+            raise ValueError(contradiction.in_config)
         return self
 
 

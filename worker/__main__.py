@@ -56,12 +56,12 @@ def _check(settings: WorkerRoot) -> None:
     """Say whether the model can be loaded and fits, as far as its small files and the headers of its weights show."""
     from worker.fit import check_fit  # noqa: PLC0415 - torch, as above
     from worker.models.checkpoint import Checkpoint, CheckpointError  # noqa: PLC0415
-    from worker.models.outline import Outline, read_spec  # noqa: PLC0415
+    from worker.models.outline import Outline, find_family_of, read_spec  # noqa: PLC0415
     from worker.options import defaults_for  # noqa: PLC0415
 
     try:
         checkpoint = Checkpoint.find(settings.worker.model).with_tokenizer(settings.worker.tokenizer)
-        defaults_for(checkpoint, settings.worker.generation)
+        defaults_for(checkpoint, settings.worker.generation, find_family_of(checkpoint))
         fit = check_fit(settings.worker, checkpoint)
         read_spec(checkpoint, Outline.read(checkpoint))
     except CheckpointError as error:

@@ -1,6 +1,6 @@
-"""Defaults that a checkpoint publishes in generation_config.json, in the names that this server has for them.
+"""Defaults of a model: its authors', and those that a checkpoint publishes in generation_config.json.
 
-The file is written by transformers, whose sampling has more to it than this server does; what asks for something and
+That file is written by transformers, whose sampling has more to it than this server does; what asks for something and
 is not done is said once, so that nobody takes it for done.
 """
 
@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import structlog
 
-from textdiffusion.settings import GenerationSettings
+from textdiffusion.option_fields import DefaultFields
 from worker.models.checkpoint import Checkpoint
+from worker.models.spec import Family
 
 log = structlog.get_logger(__name__)
 
 FILE: Final = "generation_config.json"
+_TEMPLATE_FILES: Final = ("chat_template.jinja", "chat_template.json")
 # Values with which these options of transformers ask for nothing; so do null, false and what is empty, of any option.
 _NEUTRAL: Final[Mapping[str, float]] = {
     "repetition_penalty": 1,
@@ -24,7 +26,6 @@ _NEUTRAL: Final[Mapping[str, float]] = {
     "presence_penalty": 0,
     "frequency_penalty": 0,
     "typical_p": 1,
-    "min_p": 0,
     "epsilon_cutoff": 0,
     "eta_cutoff": 0,
     "no_repeat_ngram_size": 0,
@@ -61,10 +62,18 @@ _SILENT: Final = frozenset(
 _SILENT_PREFIXES: Final = ("_", "output_", "assistant_", "num_assistant_")
 
 
+def authors_defaults(checkpoint: Checkpoint, family: Family) -> dict[str, Any]:
+    """Return what the family's authors run such a checkpoint with; one with a chat template is tuned for chats."""
+    files = checkpoint.tokenizer
+    is_chat = bool(files.read_json("tokenizer_config.json").get("chat_template"))
+    is_chat = is_chat or any((files.folder / name).is_file() for name in _TEMPLATE_FILES)
+    return {**family.authors_defaults, **(family.chat_defaults if is_chat else {})}
+
+
 def published_defaults(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what generation_config.json says of the options of `GenerationSettings`."""
+    """Return what generation_config.json says of the options that have a default."""
     published = _given(checkpoint)
-    defaults = {name: value for name, value in published.items() if name in GenerationSettings.model_fields}
+    defaults = {name: value for name, value in published.items() if name in DefaultFields.model_fields}
     if "max_new_tokens" in published:
         defaults.setdefault("max_tokens", published["max_new_tokens"])
     if defaults.get("top_k") == -1:
@@ -94,7 +103,7 @@ def _given(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _unhonoured(published: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in published.items():
-        known = name in GenerationSettings.model_fields or name in _SILENT or name.startswith(_SILENT_PREFIXES)
+        known = name in DefaultFields.model_fields or name in _SILENT or name.startswith(_SILENT_PREFIXES)
         asks = value not in (False, [], {}, "") and value != _NEUTRAL.get(name)
         if not known and asks:
             yield name, value

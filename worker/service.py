@@ -20,6 +20,7 @@ from worker.engine.engine import Engine, EngineStoppedError
 from worker.engine.request import CommittedToken, FinishReason, Request, Update
 from worker.engine.scheduler import NeverFitsError, QueueFullError
 from worker.models.checkpoint import Checkpoint
+from worker.models.spec import Family
 from worker.options import InvalidRequestError, defaults_for, settle
 from worker.tracing import answering, tell
 from worker.update_queue import UpdateQueue
@@ -40,13 +41,14 @@ class Serving:
 
     engine: Engine
     checkpoint: Checkpoint
+    family: Family
     info: pb.GetInfoResponse
 
     def with_defaults(self, settings: GenerationSettings) -> "Serving":
         """The same with other defaults for requests to come. Raises `CheckpointError`."""
         info = pb.GetInfoResponse()
         info.CopyFrom(self.info)
-        info.defaults.CopyFrom(defaults_for(self.checkpoint, settings))
+        info.defaults.CopyFrom(defaults_for(self.checkpoint, settings, self.family))
         return replace(self, info=info)
 
 
@@ -158,7 +160,7 @@ class TextGenerationService(rpc.TextGenerationServiceServicer):
         if self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, STOPPING)
         try:
-            options = settle(request, serving.info.defaults, serving.engine.model)
+            options = settle(request, serving.info.defaults, serving.engine.model.spec)
             return serving.engine.submit(
                 request.request_id,
                 request.prompt.ids[:],

@@ -17,6 +17,7 @@ from worker.engine.scheduler import Limits
 from worker.fit import check_fit, positions_to_hold
 from worker.models.checkpoint import Checkpoint, CheckpointError
 from worker.models.loading import load_model
+from worker.models.outline import find_family_of
 from worker.models.spec import LoadedModel
 from worker.options import defaults_for
 from worker.published import log_unhonoured
@@ -32,7 +33,8 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
     if settings.trust_remote_code:
         log.info("trust_remote_code changes nothing: no code of a checkpoint is ever run")
     checkpoint = Checkpoint.find(settings.model).with_tokenizer(settings.tokenizer)
-    defaults = defaults_for(checkpoint, settings.generation)
+    family = find_family_of(checkpoint)
+    defaults = defaults_for(checkpoint, settings.generation, family)
     log_unhonoured(checkpoint)
     fit = check_fit(settings, checkpoint)
     log.info("memory", needed=str(fit.need), left=in_gb(fit.free))
@@ -48,7 +50,7 @@ def load(settings: WorkerSettings, on_broken: Callable[[], object]) -> Serving:
         positions=positions,
     )
     engine = _started(settings, model, limits, on_broken)
-    return Serving(engine, checkpoint, _info(settings, checkpoint, model, defaults))
+    return Serving(engine, checkpoint, family, _info(settings, checkpoint, model, defaults))
 
 
 def _started(settings: WorkerSettings, model: LoadedModel, limits: Limits, on_broken: Callable[[], object]) -> Engine:

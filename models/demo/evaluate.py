@@ -21,6 +21,7 @@ from worker.engine.engine import Engine
 from worker.engine.request import Update
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint
+from worker.models.llada import LLADA
 from worker.models.loading import choose_dtype, load_model
 from worker.options import defaults_for, settle
 
@@ -52,7 +53,7 @@ class Examiner:
     def __init__(self, folder: Path, dtype: str) -> None:
         device = torch.device("cpu")
         checkpoint = Checkpoint.find(str(folder))
-        self.defaults = defaults_for(checkpoint, GenerationSettings())
+        self.defaults = defaults_for(checkpoint, GenerationSettings(), LLADA)
         model = load_model(checkpoint, device, choose_dtype(dtype, device))
         limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.spec.max_positions)
         self.engine = Engine(model, limits)
@@ -78,7 +79,7 @@ class Examiner:
         text = self.tokenizer.apply_chat_template(conversation.messages(), tokenize=False)
         prompt = self.tokenizer.encode(text, add_special_tokens=False)
         updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
-        options = settle(pb.GenerateRequest(prompt=pb.Tokens(ids=prompt)), self.defaults, self.engine.model)
+        options = settle(pb.GenerateRequest(prompt=pb.Tokens(ids=prompt)), self.defaults, self.engine.model.spec)
         self.engine.submit("exam", prompt, options, updates.put)
         return updates
 

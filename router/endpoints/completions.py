@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from router.endpoints.generation import generate
+from router.errors import InvalidValueError
 from router.jobs import Prompt
 from router.replies.completion import CompletionReply
 from router.schema.completions import CompletionRequest
@@ -14,6 +15,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
 
 
 async def _prompts(asked: CompletionRequest, model: Model) -> list[Prompt]:
+    _check_masks(asked, model)
     most = model.max_sequence_length
     suffix = await model.tokenizer.encode_text(asked.suffix or "", most, "suffix", begin=False)
     texts = {given.field: given.value for given in asked.prompt if isinstance(given.value, str)}
@@ -28,3 +30,12 @@ async def _prompts(asked: CompletionRequest, model: Model) -> list[Prompt]:
         )
         for given in asked.prompt
     ]
+
+
+def _check_masks(asked: CompletionRequest, model: Model) -> None:
+    """Only token ids can be one: what a text spells stays text."""
+    for given in asked.prompt:
+        if isinstance(given.value, list) and model.mask_token_id in given.value:
+            raise InvalidValueError(
+                f"{given.field} must not hold the mask token, {model.mask_token_id}.", param=given.field
+            )

@@ -1,6 +1,5 @@
 """GET /v1/models: what a client may put in "model"."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -8,8 +7,9 @@ from aiohttp import web
 from router.schema.responses import GenerationDefaults, ModelCard, ModelList
 from router.services import SERVICES
 from router.workers.model import Model
+from textdiffusion.generation_options import OPTIONS
 from textdiffusion.v1.textdiffusion_pb2 import DiffusionOptions
-from textdiffusion.wire import KV_CACHE, REMASKING
+from textdiffusion.wire import read_options
 
 DIGITS: Final = 6  # numbers come as 32-bit floats; with more digits 0.9 would be 0.8999999762
 
@@ -31,33 +31,16 @@ def _card(model: Model) -> ModelCard:
         "created": model.created,
         "owned_by": "text-diffusion-inference",
         "max_model_len": model.max_sequence_length,
+        "family": model.family,
         "defaults": _defaults(model.defaults),
+        "options": [option.name for option in OPTIONS.values() if option.is_known_to(model.family)],
     }
 
 
-def _defaults(options: DiffusionOptions) -> GenerationDefaults:
-    told = {field.name: value for field, value in options.ListFields()}
-
-    def number(name: str) -> Any:
-        value = told.get(name)
-        return round(value, DIGITS) if isinstance(value, float) else value
-
-    return {
-        "max_tokens": options.gen_length,
-        "block_length": number("block_length"),
-        "steps": number("steps"),
-        "threshold": number("threshold"),
-        "factor": number("factor"),
-        "max_parallel_tokens": number("max_parallel_tokens"),
-        "kv_cache": _name_of(options.kv_cache, KV_CACHE),
-        "remasking": _name_of(options.remasking, REMASKING),
-        "cfg_scale": number("cfg_scale"),
-        "temperature": number("temperature"),
-        "top_p": number("top_p"),
-        "top_k": number("top_k"),
-    }
+def _defaults(message: DiffusionOptions) -> GenerationDefaults:
+    told = read_options(message)
+    return {option.name: _rounded(told.get(option.name)) for option in OPTIONS.values() if option.has_default}
 
 
-def _name_of(number: int, names: Mapping[str, int]) -> Any:
-    """None for what a worker leaves unspecified."""
-    return next((name for name, known in names.items() if known == number), None)
+def _rounded(value: Any) -> Any:
+    return round(value, DIGITS) if isinstance(value, float) else value

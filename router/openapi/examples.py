@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from router.schema.responses import Json
+from textdiffusion.generation_options import OPTIONS
 
 MODEL_ID: Final = "tdi-demo"
 CREATED: Final = 1767225600
@@ -114,20 +115,24 @@ MODEL: Final = {
     "created": CREATED,
     "owned_by": "text-diffusion-inference",
     "max_model_len": 1024,
+    "family": "llada",
     "defaults": {
+        **{option.name: None for option in OPTIONS.values() if option.has_default},
         "max_tokens": 128,
+        "canvas": "fixed",
         "block_length": 32,
-        "steps": None,
         "threshold": 0.9,
-        "factor": None,
-        "max_parallel_tokens": None,
-        "kv_cache": "dual",
+        "min_parallel_tokens": 1,
         "remasking": "low_confidence",
+        "kv_cache": "dual",
         "cfg_scale": 0.0,
         "temperature": 0.0,
         "top_p": 1.0,
         "top_k": 0,
+        "min_p": 0.0,
+        "min_tokens": 0,
     },
+    "options": [option.name for option in OPTIONS.values() if option.is_known_to("llada")],
 }
 WORKER_ADDRESS: Final = "127.0.0.1:50051"
 HEALTH: Final = {

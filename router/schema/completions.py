@@ -1,6 +1,7 @@
 """POST /v1/completions: what it is asked."""
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler, PlainValidator, model_validator
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from router.schema.fields import MAX_CHOICES, TOKEN_IDS, Text, TokenId, are_token_ids, encodable, is_token_id
 from router.schema.generation import GenerationRequest
 from router.schema.tolerance import ToleratedInCompletions
+from textdiffusion.option_layers import GROW, NOT_WITH_SUFFIX
 from textdiffusion.wire import MAX_TOP_LOGPROBS
 
 PromptAsGiven = (
@@ -72,6 +74,8 @@ def _no_token_id(given: list[Any], *at: int) -> PydanticCustomError:
 class CompletionRequest(ToleratedInCompletions, GenerationRequest):
     """The body of POST /v1/completions."""
 
+    own_defaults = MappingProxyType({"end_of_thinking_boost": 0.0})  # thinking is a matter of chats
+
     prompt: Annotated[list[GivenPrompt], PlainValidator(_as_prompts, json_schema_input_type=PromptAsGiven)] = Field(
         description="the text before what is to be written, or its token ids; a list of them: one reply each"
     )
@@ -95,6 +99,8 @@ class CompletionRequest(ToleratedInCompletions, GenerationRequest):
             raise PydanticCustomError(
                 "echo", "cannot be combined with logprobs: this model gives the tokens of a prompt no probabilities"
             )
+        if self.suffix and self.canvas == GROW:
+            raise PydanticCustomError("canvas", NOT_WITH_SUFFIX)
         return self
 
     @property

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from textdiffusion.wire import MAX_BIAS, MAX_LOGIT_BIASES
+from textdiffusion.generation_options import MAX_BIAS, MAX_LOGIT_BIASES
 
 UNSUPPORTED: Final = "unsupported_parameter"
 
@@ -54,15 +54,6 @@ def shorten(name: int | str) -> str:
     """Return a name that a client gave, so that it can stand in a message."""
     whole = str(name)
     return whole if len(whole) <= MAX_NAME_CHARACTERS else f"{whole[:MAX_NAME_CHARACTERS]}…"
-
-
-def _unsigned(seed: int) -> int:
-    return seed % 2**64
-
-
-def _all_if_off(top_k: int) -> int:
-    """Return 0 for -1, by which vLLM and SGLang mean the same."""
-    return max(top_k, 0)
 
 
 def _as_list(value: Any) -> Any:
@@ -104,9 +95,6 @@ def _in_json(value: Any) -> str:
 
 Text = Annotated[str, AfterValidator(encodable)]
 TokenId = Annotated[int, Field(ge=0, lt=TOKEN_IDS)]
-Count = Annotated[int, Field(ge=1, lt=2**31)]
-Seed = Annotated[int, Field(ge=-(2**63), lt=2**64), AfterValidator(_unsigned)]
-TopK = Annotated[int, Field(ge=-1, lt=2**31), AfterValidator(_all_if_off)]
 Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
 ListOfStops = Annotated[list[Stop], Field(max_length=MAX_STOPS)]
 Stops = Annotated[ListOfStops, BeforeValidator(_as_list, json_schema_input_type=Stop | ListOfStops)]

@@ -1,22 +1,23 @@
 """What requests for text have in common, whether for a chat or for a completion."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from router.schema.fields import (
     MAX_CHOICES,
-    Count,
     LogitBias,
     Only,
-    Seed,
     Stops,
     Strict,
-    TopK,
 )
 from router.schema.tolerance import Tolerated
-from textdiffusion.settings import KvCache, Remasking
+from textdiffusion.generation_options import OPTIONS, KvCache
+from textdiffusion.option_fields import OptionFields
+from textdiffusion.option_layers import contradictions
 
 
 class StreamOptions(Strict):
@@ -29,60 +30,31 @@ class StreamOptions(Strict):
     include_obfuscation: Annotated[Any, Only(False)] = None
 
 
-class GenerationRequest(Tolerated):
-    """The fields that say how many replies there shall be, how long, how sampled, how denoised and how told."""
+class ReplyRequest(Tolerated):
+    """The fields that say whose replies there shall be, how many, how far and how told."""
 
     model: str | None = Field(
         None, description="which model; GET /v1/models lists them; may be left out where there is but one"
-    )
-    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="length of the canvas: the most tokens that a reply may have; the model's default otherwise"
-    )
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        None, description="0 takes the likeliest token at each position"
-    )
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="sample from the likeliest tokens of this total probability"
     )
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = Field(1, description="choices for each prompt")
     stop: Stops | None = Field(None, description="the reply ends before the first of these strings")
     stream: bool = Field(False, description="send the reply as it is denoised, as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with `stream`")
-    seed: Seed | None = Field(
-        None, description="the same seed gives the same reply again; choice number i of a prompt has `seed` + i"
-    )
-    logit_bias: LogitBias | None = Field(None, description="added to the logits of these token ids, from -100 to 100")
-
-    steps: Count | None = Field(
-        None,
-        description="a fixed schedule: denoising steps, shared out over the blocks, at least one for each and at most "
-        "one for each position; has no effect beside `threshold` or `factor`, which decide how many steps it takes",
-    )
-    block_length: Count | None = Field(None, description="positions per block; blocks are filled from left to right")
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        None, description="a step commits every position at or above this confidence, and at least one"
-    )
-    factor: Annotated[float, Field(ge=0, le=1000)] | None = Field(
-        None,
-        description="a step commits as many positions, n, as keep (n + 1)(1 - confidence of the nth) below this, "
-        "and at least one",
-    )
-    max_parallel_tokens: Count | None = Field(None, description="the most positions that a step commits")
-    cfg_scale: Annotated[float, Field(ge=0, le=1000)] | None = Field(
-        None, description="classifier-free guidance; 0: off"
-    )
-    remasking: Remasking | None = Field(None, description="which positions a step commits first")
-    kv_cache: KvCache | None = Field(None, description="keys and values that the steps of a block reuse")
-    use_cache: bool | None = Field(None, description="with `use_dual_cache`: Fast-dLLM's way to say `kv_cache`")
-    use_dual_cache: bool | None = Field(None, description="see `use_cache`")
-    top_k: TopK | None = Field(None, description="sample from this many tokens; 0 or -1: all")
-    ignore_eos: bool = Field(
-        False,
-        description="fill the whole canvas; end tokens and what follows them are then tokens of the reply",
-    )
     diffusing: bool = Field(
         False, description="only with `stream`: an event for each step, with the canvas under the key `canvas`"
     )
+
+
+class GenerationRequest(OptionFields, ReplyRequest):
+    """And those that say how they are sampled and denoised."""
+
+    # What is sent where a client leaves it out, to models that know it.
+    own_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    # The keys of JSON are texts.
+    logit_bias: LogitBias | None = Field(None, description=OPTIONS["logit_bias"].meaning)
+    use_cache: bool | None = Field(None, description="with `use_dual_cache`: Fast-dLLM's way to say `kv_cache`")
+    use_dual_cache: bool | None = Field(None, description="see `use_cache`")
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> "GenerationRequest":
@@ -90,18 +62,25 @@ class GenerationRequest(Tolerated):
             raise PydanticCustomError("stream_options", "is only allowed when stream is true")
         if self.diffusing and not self.stream:
             raise PydanticCustomError("diffusing", "is only allowed when stream is true")
-        if self.threshold is not None and self.factor is not None:
-            raise PydanticCustomError("factor", "and threshold exclude each other; give one of them")
         if self.use_dual_cache and self.use_cache is False:
             raise PydanticCustomError("use_dual_cache", "needs use_cache")
         if self.kv_cache is not None and self.kv_cache not in self._caches_by_flags:
             raise PydanticCustomError("kv_cache", "contradicts use_cache or use_dual_cache")
+        for name, reason, _ in contradictions(self.options):
+            raise PydanticCustomError(name, reason.replace("max_tokens", self.max_tokens_field))
         return self
 
     @property
     def alternatives(self) -> int | None:
         """How many likely tokens to tell beside each chosen one; none if log probabilities are not asked for."""
         raise NotImplementedError
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that are given, by their own names, in whichever way."""
+        given = {name: getattr(self, name) for name in OPTIONS}
+        given.update(max_tokens=self.reply_length, kv_cache=self.cache)
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def choices(self) -> int:

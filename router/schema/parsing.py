@@ -16,6 +16,7 @@ from router.schema.chat import Message, TextPart
 from router.schema.fields import MAX_ENTRIES, UNSUPPORTED, Strict, shorten
 from router.schema.generation import StreamOptions
 from router.schema.tolerance import CALLS, drop_history_fields, supported_fields
+from textdiffusion.wire import in_plain_words
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +120,7 @@ def _refusal(kind: type[Strict], problem: ErrorDetails, given: Any) -> RouterErr
     param = _path(_as_written(location, given))
     if rule == "extra_forbidden":
         return _unknown(kind, param, location)
-    sentence = SENTENCES[rule].format(**context) if rule in SENTENCES else _in_plain_words(problem["msg"])
+    sentence = SENTENCES[rule].format(**context) if rule in SENTENCES else in_plain_words(problem["msg"])
     message = f"{param}{sentence}." if sentence.startswith(":") else f"{param} {sentence}."
     error = UnsupportedParameterError if rule == UNSUPPORTED else InvalidValueError
     return error(message, param=param)
@@ -146,11 +147,6 @@ def _unknown(kind: type[Strict], param: str, location: tuple[int | str, ...]) ->
     near = [*elsewhere, *difflib.get_close_matches(name, supported_fields(section), n=1)]
     hint = f" Did you mean {near[0]}?" if near else ""
     return InvalidValueError(f"{param} is not a known field.{hint}", param=param)
-
-
-def _in_plain_words(message: str) -> str:
-    plain = message.replace("Input should", "must").replace("String should", "must")
-    return plain.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
 def _path(location: tuple[int | str, ...]) -> str:

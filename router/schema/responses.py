@@ -1,11 +1,11 @@
 """The shapes of what is answered; OpenAI's, and beside them what only a diffusion model can tell."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 from typing_extensions import NotRequired, TypedDict
 
-from textdiffusion.settings import KvCache, Remasking
+from textdiffusion.generation_options import OPTIONS
 
 FinishReason = Literal["stop", "length"]
 EndOfReply = Annotated[
@@ -202,25 +202,19 @@ class CompletionChunk(TypedDict):
 
 
 NOTHING_SET: Final = "as in requests; null where nothing is set"
-DefaultCount = Annotated[int | None, Field(description=NOTHING_SET)]
-DefaultNumber = Annotated[float | None, Field(description=NOTHING_SET)]
 
-
-class GenerationDefaults(TypedDict):
-    """What a request to a model gets for the fields that it leaves out."""
-
-    max_tokens: Annotated[int, Field(description="as in requests")]
-    block_length: DefaultCount
-    steps: Annotated[int | None, Field(description="as in requests; null: as many as `max_tokens`")]
-    threshold: DefaultNumber
-    factor: DefaultNumber
-    max_parallel_tokens: DefaultCount
-    kv_cache: Annotated[KvCache | None, Field(description=NOTHING_SET)]
-    remasking: Annotated[Remasking | None, Field(description=NOTHING_SET)]
-    cfg_scale: DefaultNumber
-    temperature: DefaultNumber
-    top_p: DefaultNumber
-    top_k: DefaultCount
+if TYPE_CHECKING:
+    GenerationDefaults = dict[str, Any]
+else:
+    GenerationDefaults = TypedDict(
+        "GenerationDefaults",
+        {
+            option.name: Annotated[option.type | None, Field(description=NOTHING_SET)]
+            for option in OPTIONS.values()
+            if option.has_default
+        },
+    )
+    GenerationDefaults.__doc__ = "What a request to a model gets for the fields that it leaves out."
 
 
 class ModelCard(TypedDict):
@@ -231,7 +225,9 @@ class ModelCard(TypedDict):
     created: Annotated[int, Field(description="when this server first met it, in seconds since 1970")]
     owned_by: Annotated[str, Field(description="always text-diffusion-inference")]
     max_model_len: Annotated[int, Field(description="tokens that it holds: prompt, suffix and reply together")]
+    family: Annotated[str, Field(description="what decides how it is denoised, and which options it knows")]
     defaults: Annotated[GenerationDefaults, Field(description="what a request gets for the fields that it leaves out")]
+    options: Annotated[list[str], Field(description="the options of requests that it knows")]
 
 
 class ModelList(TypedDict):

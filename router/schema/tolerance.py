@@ -126,8 +126,6 @@ class Tolerated(Hints):
     # How tokens are chosen, in vLLM and SGLang
     repetition_penalty: Annotated[Any, Only(1)] = None
     length_penalty: Annotated[Any, Only(1)] = None
-    min_p: Annotated[Any, Only(0)] = None
-    min_tokens: Annotated[Any, Only(0)] = None
     use_beam_search: Annotated[Any, Only(False)] = None
     early_stopping: Annotated[Any, Only(False)] = None
     bad_words: Annotated[Any, Only([])] = None
@@ -159,7 +157,7 @@ class Tolerated(Hints):
     regex: Annotated[Any, Only()] = None
     ebnf: Annotated[Any, Only()] = None
 
-    # Thinking, of which these models do none
+    # Thinking, for which models that do it have options of their own
     reasoning_effort: Annotated[Any, Only("none")] = None
     thinking_token_budget: Annotated[Any, Only(0, -1)] = None
     include_reasoning: Annotated[Any, Only(True, False)] = None

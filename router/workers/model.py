@@ -18,6 +18,7 @@ class Model:
     mask_token_id: int
     defaults: DiffusionOptions
     end_ids: Sequence[int]
+    family: str  # decides which options it knows
 
     @classmethod
     def from_info(cls, info: GetInfoResponse, tokenizer: ChatTokenizer, created: int) -> "Model":
@@ -31,6 +32,7 @@ class Model:
             mask_token_id=info.mask_token_id,
             defaults=info.defaults,
             end_ids=tuple(info.eos_token_ids),
+            family=info.family or info.model_type,
         )
 
     def bounded_by(self, infos: Sequence[GetInfoResponse]) -> "Model":

@@ -25,9 +25,8 @@ class Outline:
     @classmethod
     def read(cls, checkpoint: Checkpoint) -> "Outline":
         """Raises `CheckpointError` for a model that is not supported."""
-        config = checkpoint.read_json("config.json", required=True)
+        config, family = checkpoint.read_json("config.json", required=True), find_family_of(checkpoint)
         try:
-            family = find_family(config)
             parsed = family.parse(config)
         except UnsupportedModelError as error:
             raise CheckpointError(f"{checkpoint.source}: {error}") from error
@@ -38,6 +37,14 @@ class Outline:
     def weight_names(self) -> Mapping[str, str]:
         """Return for each name in the checkpoint the name of a parameter of the network."""
         return self.family.weight_names(self.network.config)
+
+
+def find_family_of(checkpoint: Checkpoint) -> Family:
+    """Return the family that config.json names. Raises `CheckpointError`."""
+    try:
+        return find_family(checkpoint.read_json("config.json", required=True))
+    except UnsupportedModelError as error:
+        raise CheckpointError(f"{checkpoint.source}: {error}") from error
 
 
 def read_spec(checkpoint: Checkpoint, outline: Outline) -> ModelSpec:

@@ -182,3 +182,13 @@ async def test_a_text_too_long_for_the_model_is_refused_by_its_field(router: Any
     with pytest.raises(openai.BadRequestError) as caught:
         await router.openai.completions.create(**{"model": "fake", "prompt": "x", field: "hello " * 20_000})
     assert (caught.value.code, caught.value.param) == ("context_length_exceeded", field)
+
+
+@pytest.mark.parametrize("beside", [[], ["text"]])
+async def test_a_prompt_of_token_ids_must_not_hold_a_mask(router: Any, worker: FakeWorker, beside: list[str]) -> None:
+    masked = [1, worker.info.mask_token_id, 2]
+    with pytest.raises(openai.BadRequestError) as refused:
+        await router.openai.completions.create(model="fake", prompt=[*beside, masked] if beside else masked)
+    assert refused.value.param == ("prompt[1]" if beside else "prompt")
+    assert f"must not hold the mask token, {masked[1]}." in refused.value.message
+    assert not worker.requests

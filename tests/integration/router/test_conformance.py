@@ -23,6 +23,10 @@ FEW = 8
 
 RULED_OUT_BY = {
     "factor": {"threshold"},
+    "steps_per_block": {"steps"},
+    "min_parallel_tokens": {"max_parallel_tokens"},
+    "min_tokens": {"max_tokens", "max_completion_tokens"},
+    "canvas": {"cfg_scale", "suffix"},
     "max_completion_tokens": {"max_tokens"},
     "use_cache": {"kv_cache", "use_dual_cache"},
     "use_dual_cache": {"kv_cache"},

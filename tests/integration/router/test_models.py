@@ -42,6 +42,22 @@ async def test_a_model_is_listed_with_what_its_worker_does_by_default(
     }
 
 
+async def test_a_model_is_listed_with_its_family_and_the_options_that_it_knows(
+    make_worker: Callable[..., FakeWorker], start_router: Any
+) -> None:
+    async with (
+        running(make_worker(model_id="one")) as one,
+        running(make_worker(model_id="two", family="illada")) as two,
+    ):
+        router = await start_router(one.address, two.address)
+        await eventually(lambda: len(router.services.pool.models) == 2)
+        cards = [(await router.openai.models.retrieve(name)).model_extra for name in ("one", "two")]
+    assert [card["family"] for card in cards] == ["llada", "illada"]
+    assert {"canvas", "seed", "min_p"} < set(cards[0]["options"])
+    only_two = {"end_of_thinking_boost", "end_of_thinking_power", "thinking_budget", "end_of_thinking_ids"}
+    assert set(cards[1]["options"]) - set(cards[0]["options"]) == only_two
+
+
 async def test_the_openai_client_retrieves_one_model(router: Any) -> None:
     assert (await router.openai.models.retrieve("fake")).id == "fake"
 

@@ -16,7 +16,8 @@ COMES_BACK = "document.dispatchEvent(new Event('visibilitychange'))"  # to the p
 async def offer_models(page: Page, models: dict[str, dict[str, Any]], longest: int = 1024) -> None:
     """Lists models, each with defaults that differ so from the usual ones."""
     cards = [
-        {"id": name, "max_model_len": longest, "defaults": MODEL["defaults"] | own} for name, own in models.items()
+        {"id": name, "max_model_len": longest, "defaults": MODEL["defaults"] | own, "options": MODEL["options"]}
+        for name, own in models.items()
     ]
     await page.route(MODELS, lambda route: route.fulfill(json={"data": cards}))
 

@@ -171,6 +171,7 @@ async def test_a_request_says_all_that_is_set(page: Page) -> None:
     assert options == {
         "model": "tdi-demo",
         "max_tokens": 64,
+        "canvas": "fixed",
         "factor": 0.5,
         "block_length": 32,
         "kv_cache": "none",

@@ -6,7 +6,7 @@ from client.arguments import parse
 from client.options import OPTIONS
 from router.schema.generation import GenerationRequest
 from router.schema.tolerance import Tolerated
-from textdiffusion.settings import KvCache, Remasking
+from textdiffusion.generation_options import Canvas, KvCache, Remasking
 
 NO_OPTIONS = {
     "model",  # --model
@@ -19,12 +19,14 @@ NO_OPTIONS = {
     "use_dual_cache",
 }
 
+EXCLUDED = {"factor", "steps_per_block"}  # by `threshold` and `steps`
+
 
 def test_every_option_of_a_request_is_a_flag() -> None:
     assert set(OPTIONS) == GenerationRequest.model_fields.keys() - Tolerated.model_fields.keys() - NO_OPTIONS
 
 
-@pytest.mark.parametrize(("option", "names"), [("kv_cache", KvCache), ("remasking", Remasking)])
+@pytest.mark.parametrize(("option", "names"), [("kv_cache", KvCache), ("remasking", Remasking), ("canvas", Canvas)])
 def test_the_help_has_the_names_that_the_server_knows(option: str, names: object) -> None:
     *_, told = OPTIONS[option]["help"].partition(": ")
     assert tuple(told.replace(" or ", ", ").split(", ")) == get_args(names)
@@ -36,14 +38,14 @@ def test_a_name_that_the_client_does_not_know_may_be_asked_for(option: str) -> N
 
 
 def test_what_every_flag_gives_is_what_the_server_takes() -> None:
-    values = {"kv_cache": "none", "remasking": "entropy", "stop": "."}
+    values = {"kv_cache": "none", "remasking": "entropy", "canvas": "fixed", "stop": "."}
     flags = [
         f"--{name.replace('_', '-')}" + ("" if name == "ignore_eos" else f"={values.get(name, 1)}")
         for name in OPTIONS
-        if name != "factor"  # excludes `threshold`
+        if name not in EXCLUDED
     ]
     options = parse([*flags, "Hello"]).options
-    assert options.keys() == OPTIONS.keys() - {"factor"}
+    assert options.keys() == OPTIONS.keys() - EXCLUDED
     GenerationRequest(model="tiny", **options)
 
 

@@ -75,6 +75,15 @@ test("an answer without a beginning begins right behind the message", async () =
   assert.deepEqual(server.asked, [{ model: "tdi-demo", messages: [HELLO] }]);
 });
 
+test("what stands behind a gap needs a canvas of a fixed length", async () => {
+  const model = modelWith({ canvas: "grow" }, 1024, ["canvas"]);
+  const canvasOf = async (after) => {
+    const asked = { isChat: false, message: "", before: "a", after, gap: 9 };
+    return (await requestOf(asked, model, settingsToWatch(model), "", []).body()).canvas;
+  };
+  assert.deepEqual([await canvasOf("b"), await canvasOf("")], ["fixed", "grow"]);
+});
+
 test("a gap is filled with as many tokens a pass as a whole canvas", async () => {
   const { max_tokens: length, steps, block_length: block } = await fill({ before: "a" }).body();
   assert.deepEqual([length, steps, block], [9, 5, 9]);

@@ -64,6 +64,19 @@ test("a request says all that is set, and of three rules the one that is chosen"
   });
 });
 
+test("only what the model knows is asked of it", () => {
+  const defaults = { canvas: "grow", threshold: null, steps_per_block: 8 };
+  const told = optionsOf(serverSettings(modelWith(defaults, 1024, ["canvas", "steps_per_block"])));
+  assert.deepEqual([told.canvas, told.steps_per_block, told.steps], ["grow", 8, undefined]);
+  assert.ok(!("canvas" in optionsOf(serverSettings(modelWith()))));
+});
+
+test("a model with no default for a canvas has one of a fixed length", () => {
+  const model = modelWith({}, 1024, ["canvas"]);
+  assert.equal(serverSettings(model).canvas, "fixed");
+  assert.equal(summaryOf({ ...settingsToWatch(model), canvas: "grow" }), "steps 32 · blocks of 32 · growing canvas · dual cache");
+});
+
 test("what the server would take by itself is none of one's own", () => {
   const model = modelWith({ temperature: 0.5 });
   assert.deepEqual(ownOptionsOf(serverSettings(model), model.defaults), {});

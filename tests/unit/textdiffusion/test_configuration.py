@@ -13,9 +13,9 @@ from textdiffusion.configuration import (
     load,
     main_settings,
     merged,
-    merged_generation,
     without_secrets,
 )
+from textdiffusion.option_layers import merged_generation
 from textdiffusion.router_settings import RouterSettings
 from textdiffusion.settings import (
     SECTIONS,

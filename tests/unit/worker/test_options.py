@@ -10,16 +10,17 @@ from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.wire import CONTEXT_LENGTH
 from worker.models.checkpoint import Checkpoint, CheckpointError
+from worker.models.llada import LLADA
 from worker.models.spec import LoadedModel
 from worker.options import InvalidRequestError, defaults_for, settle
 from worker.sampling_params import CacheMode, Remasking, SamplingParams
 
-DEFAULTS = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(max_tokens=64, threshold=0.5))
+DEFAULTS = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(max_tokens=64, threshold=0.5), LLADA)
 
 
 def settled(model: LoadedModel, prompt: list[int] | None = None, **options: Any) -> SamplingParams:
     request = pb.GenerateRequest(prompt=pb.Tokens(ids=prompt or []), options=pb.DiffusionOptions(**options))
-    return settle(request, DEFAULTS, model)
+    return settle(request, DEFAULTS, model.spec)
 
 
 def test_what_is_left_out_comes_from_the_defaults(golden_model: LoadedModel) -> None:
@@ -31,32 +32,32 @@ def test_what_is_left_out_comes_from_the_defaults(golden_model: LoadedModel) -> 
 def test_defaults_come_from_settings_then_from_the_model_s_folder(tmp_path: Path) -> None:
     published = {"max_tokens": 50, "threshold": 0.75, "temperature": 0.5, "do_sample": True}
     (tmp_path / "generation_config.json").write_text(json.dumps(published))
-    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(max_tokens=40))
+    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(max_tokens=40), LLADA)
     assert (defaults.gen_length, defaults.threshold, defaults.temperature, defaults.block_length) == (40, 0.75, 0.5, 32)
 
 
 def test_steps_in_the_settings_put_the_model_s_own_threshold_aside(tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 0.75}))
-    assert not defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(steps=16)).HasField("threshold")
+    assert not defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(steps=16), LLADA).HasField("threshold")
 
 
 def test_a_default_of_the_model_that_is_out_of_range_is_named(tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 7}))
     with pytest.raises(CheckpointError, match=r"generation_config\.json: threshold"):
-        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
+        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(), LLADA)
 
 
 @pytest.mark.parametrize("name", ["top_p", "block_length", "max_tokens", "remasking", "kv_cache", "threshold"])
 def test_null_in_the_model_s_defaults_means_left_out(tmp_path: Path, name: str) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({name: None}))
-    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
-    assert defaults == defaults_for(Checkpoint("none", GOLDEN), GenerationSettings())
+    defaults = defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(), LLADA)
+    assert defaults == defaults_for(Checkpoint("none", GOLDEN), GenerationSettings(), LLADA)
 
 
 def test_defaults_of_the_model_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text(json.dumps({"threshold": 0.5, "factor": 1.0}))
     with pytest.raises(CheckpointError, match=r"generation_config\.json: .*threshold and factor exclude"):
-        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings())
+        defaults_for(Checkpoint("folder", tmp_path), GenerationSettings(), LLADA)
 
 
 def test_the_mask_token_never_ends_a_request(golden_model: LoadedModel) -> None:
@@ -64,10 +65,10 @@ def test_the_mask_token_never_ends_a_request(golden_model: LoadedModel) -> None:
 
 
 def test_a_default_spelled_out_is_the_default(golden_model: LoadedModel) -> None:
-    defaults = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(threshold=0.9, temperature=0.7))
+    defaults = defaults_for(Checkpoint("golden", GOLDEN), GenerationSettings(threshold=0.9, temperature=0.7), LLADA)
     spelled = pb.GenerateRequest(options=pb.DiffusionOptions(threshold=0.9, temperature=0.7, seed=1))
     left_out = pb.GenerateRequest(options=pb.DiffusionOptions(seed=1))
-    assert settle(spelled, defaults, golden_model) == settle(left_out, defaults, golden_model)
+    assert settle(spelled, defaults, golden_model.spec) == settle(left_out, defaults, golden_model.spec)
 
 
 def test_steps_without_a_threshold_run_the_fixed_schedule(golden_model: LoadedModel) -> None:
@@ -150,14 +151,14 @@ def test_what_is_too_long_is_refused_in_words_that_clients_look_for(
 
 def test_prompt_and_suffix_share_the_positions_of_the_model(golden_model: LoadedModel) -> None:
     request = pb.GenerateRequest(prompt=pb.Tokens(ids=[1] * 300), suffix=pb.Tokens(ids=[2] * 200))
-    assert settle(request, DEFAULTS, golden_model).gen_length == 12
+    assert settle(request, DEFAULTS, golden_model.spec).gen_length == 12
     request.options.gen_length = 13
     with pytest.raises(
         InvalidRequestError, match=r"^gen_length: .* prompt and suffix of 500 tokens leave 12 .* have 13"
     ):
-        settle(request, DEFAULTS, golden_model)
+        settle(request, DEFAULTS, golden_model.spec)
     with pytest.raises(InvalidRequestError, match=r"^suffix: token id 320"):
-        settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[320])), DEFAULTS, golden_model)
+        settle(pb.GenerateRequest(suffix=pb.Tokens(ids=[320])), DEFAULTS, golden_model.spec)
 
 
 def test_a_rule_of_the_request_ends_that_of_the_defaults(golden_model: LoadedModel) -> None:

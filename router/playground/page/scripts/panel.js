@@ -63,7 +63,7 @@ export class Panel {
   suit(model) {
     this.#model = model;
     const forms = this.#formsByModel.get(model.id) ?? this.#formsFor(model);
-    for (const form of forms.values()) form.longest = model.max_model_len;
+    for (const form of forms.values()) form.model = model;
     if (forms === this.#forms) return;
     this.#forms = forms;
     this.#formsByModel.set(model.id, forms);

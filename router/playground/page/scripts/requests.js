@@ -61,7 +61,9 @@ class FillRequest extends Request {
 
   /** `messages` is what the answer is to; none, if the texts stand for themselves. */
   constructor(model, settings, messages, { before, after, gap }) {
-    super("v1/completions", model, withLength(settings, gap));
+    // Nothing can stand behind a canvas that grows.
+    const canvas = after && settings.canvas === "grow" ? "fixed" : settings.canvas;
+    super("v1/completions", model, { ...withLength(settings, gap), canvas });
     this.#messages = messages;
     this.#before = before;
     this.#after = after;

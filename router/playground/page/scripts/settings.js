@@ -8,6 +8,14 @@ export const FIELDS = [
     range: { min: 1, step: 1 },
   },
   {
+    name: "canvas",
+    label: "Canvas",
+    hint: "All masks from the start, or one block after the other until the answer ends.",
+    kind: "choice",
+    choices: { fixed: "of a fixed length", grow: "grows block by block" },
+    usual: "fixed",
+  },
+  {
     name: "rule",
     label: "Each pass fills in",
     hint: "Every token it is sure of is fastest; the same number is best to watch.",
@@ -16,6 +24,7 @@ export const FIELDS = [
       threshold: "every token it is sure of",
       factor: "more tokens, the surer it is",
       steps: "the same number",
+      steps_per_block: "the same number, set for each block",
     },
   },
   {
@@ -45,6 +54,15 @@ export const FIELDS = [
     rule: true,
   },
   {
+    name: "steps_per_block",
+    label: "Passes per block",
+    hint: "Passes for each block. With as many as it has tokens, each fills in one.",
+    kind: "number",
+    range: { min: 1, step: 1 },
+    usual: 16,
+    rule: true,
+  },
+  {
     name: "block_length",
     label: "Block length",
     hint: "Blocks are filled from left to right, and within one any token may come first.",
@@ -70,6 +88,7 @@ export const FIELDS = [
       margin: "those furthest ahead of the second choice",
       entropy: "those with the lowest entropy",
       random: "random ones",
+      sequential: "from left to right",
     },
     usual: "low_confidence",
   },
@@ -101,10 +120,15 @@ export const FIELDS = [
 
 const RULES = FIELDS.filter((field) => field.rule).map((field) => field.name);
 
-/** What the server does with a request to `model` that sets nothing, as settings. */
-export function serverSettings({ defaults, max_model_len: room }) {
+/** Whether a model that knows these `options` can be asked with a field; `rule` is one of the page alone. */
+export function isKnown(name, options) {
+  return name === "rule" || options.includes(name);
+}
+
+/** What the server does with a request to a model that sets nothing, as settings; null for what it does not know. */
+export function serverSettings({ defaults, options, max_model_len: room }) {
   const settings = { rule: ruleOf(defaults) };
-  for (const { name, usual = null } of FIELDS) settings[name] ??= defaults[name] ?? usual;
+  for (const { name, usual = null } of FIELDS) settings[name] ??= isKnown(name, options) ? (defaults[name] ?? usual) : null;
   settings.max_tokens = Math.min(settings.max_tokens, room);
   settings.steps = stepsOf(settings, defaults);
   settings.block_length = Math.min(settings.block_length, settings.max_tokens);
@@ -135,7 +159,7 @@ export function optionsOf(settings) {
   const options = {};
   for (const { name, rule } of FIELDS) {
     const isMeant = rule ? name === settings.rule : name !== "rule";
-    if (isMeant && settings[name] !== null) options[name] = settings[name];
+    if (isMeant && (settings[name] ?? null) !== null) options[name] = settings[name];
   }
   return options;
 }
@@ -150,6 +174,7 @@ export function ownOptionsOf(settings, defaults) {
 /** A few words that tell two choices of settings apart. */
 export function summaryOf(settings) {
   const words = [`${settings.rule} ${settings[settings.rule]}`, `blocks of ${settings.block_length}`];
+  if (settings.canvas === "grow") words.push("growing canvas");
   words.push(settings.kv_cache === "none" ? "no cache" : `${settings.kv_cache} cache`);
   if (settings.temperature > 0) words.push(`temperature ${settings.temperature}`);
   if (settings.cfg_scale > 0) words.push(`guidance ${settings.cfg_scale}`);
@@ -159,7 +184,7 @@ export function summaryOf(settings) {
 }
 
 function ruleOf(defaults) {
-  return RULES.find((name) => defaults[name] !== null) ?? "steps";
+  return RULES.find((name) => (defaults[name] ?? null) !== null) ?? "steps";
 }
 
 /** Without a number of steps the server takes one for each token. */

@@ -1,12 +1,13 @@
 import { button, element, newId } from "./elements.js";
-import { FIELDS } from "./settings.js";
+import { FIELDS, isKnown } from "./settings.js";
 
-const NO_LONGER = ["block_length", "steps"]; // than the canvas
+const NO_LONGER = ["block_length", "steps", "steps_per_block"]; // than the canvas
 
 /** The settings of one run, as a group of controls. */
 export class SettingsForm {
   #inputs = new Map();
   #rows = new Map();
+  #options = FIELDS.map(({ name }) => name); // that the model knows
 
   /** It begins with `settings`, and `defaults` gives those of the server. */
   constructor(title, settings, defaults) {
@@ -18,17 +19,20 @@ export class SettingsForm {
     this.element.addEventListener("change", () => this.#shorten());
   }
 
-  /** How many tokens the model holds. */
-  set longest(tokens) {
-    this.#inputs.get("max_tokens").max = tokens;
+  /** What it is for: how many tokens the model holds, and which options it knows. */
+  set model({ max_model_len: longest, options }) {
+    this.#inputs.get("max_tokens").max = longest;
+    this.#options = options;
+    this.#adapt();
   }
 
-  /** Numbers as numbers; null for what is left empty. */
+  /** Numbers as numbers; null for what is left empty or unknown to the model. */
   read() {
     const read = {};
     for (const { name, kind } of FIELDS) {
       const { value } = this.#inputs.get(name);
-      read[name] = kind === "number" ? (value === "" ? null : Number(value)) : value;
+      if (value === "" || !isKnown(name, this.#options)) read[name] = null;
+      else read[name] = kind === "number" ? Number(value) : value;
     }
     return read;
   }
@@ -50,13 +54,13 @@ export class SettingsForm {
     this.element.append(row);
   }
 
-  /** One rule at a time. */
+  /** One rule at a time, and nothing that the model does not know. */
   #adapt() {
-    const { value: chosen } = this.#inputs.get("rule");
+    const { value: chosen, options: rules } = this.#inputs.get("rule");
+    for (const rule of rules) rule.hidden = rule.disabled = !isKnown(rule.value, this.#options);
     for (const { name, rule } of FIELDS) {
-      if (!rule) continue;
-      this.#rows.get(name).hidden = name !== chosen;
-      this.#inputs.get(name).disabled = name !== chosen;
+      const isUnused = !isKnown(name, this.#options) || (rule && name !== chosen);
+      this.#rows.get(name).hidden = this.#inputs.get(name).disabled = Boolean(isUnused);
     }
     for (const name of NO_LONGER) this.#inputs.get(name).max = this.#inputs.get("max_tokens").value;
   }

@@ -131,6 +131,26 @@ def accepted(**fields: Any) -> Any:
         ({"top_k": -2}, "top_k"),
         ({"top_k": True}, "top_k"),
         ({"ignore_eos": 1}, "ignore_eos"),
+        ({"canvas": "shrink"}, "canvas"),
+        ({"canvas": "grow", "cfg_scale": 1}, "canvas"),
+        ({"steps_per_block": 0}, "steps_per_block"),
+        ({"steps_per_block": 4, "steps": 4}, "steps_per_block"),
+        ({"min_parallel_tokens": 0}, "min_parallel_tokens"),
+        ({"min_parallel_tokens": 4, "max_parallel_tokens": 3}, "min_parallel_tokens"),
+        ({"min_p": -0.1}, "min_p"),
+        ({"min_p": 1.1}, "min_p"),
+        ({"min_p": NAN}, "min_p"),
+        ({"min_tokens": -1}, "min_tokens"),
+        ({"min_tokens": 5, "max_tokens": 4}, "min_tokens"),
+        ({"remasking": "origin"}, "remasking"),
+        ({"end_of_thinking_boost": -1001}, "end_of_thinking_boost"),
+        ({"end_of_thinking_boost": 1001}, "end_of_thinking_boost"),
+        ({"end_of_thinking_power": -1}, "end_of_thinking_power"),
+        ({"end_of_thinking_power": 101}, "end_of_thinking_power"),
+        ({"thinking_budget": 0}, "thinking_budget"),
+        ({"end_of_thinking_ids": 5}, "end_of_thinking_ids"),
+        ({"end_of_thinking_ids": [5, -1]}, "end_of_thinking_ids[1]"),
+        ({"end_of_thinking_ids": [5] * 33}, "end_of_thinking_ids"),
         ({"tempreature": 1}, "tempreature"),
     ],
 )
@@ -147,7 +167,7 @@ def test_a_field_that_is_wrong_is_named(fields: dict[str, Any], param: str) -> N
         ("presence_penalty", 0.5),
         ("frequency_penalty", False),
         ("repetition_penalty", 1.1),
-        ("min_p", 0.1),
+        ("length_penalty", 1.1),
         ("tools", [{}]),
         ("tool_choice", "required"),
         ("response_format", {"type": "json_object"}),
@@ -161,6 +181,31 @@ def test_a_field_that_others_know_is_refused_as_unsupported_unless_it_is_null(fi
     error = refused_with(**{field: value})
     assert (error.param, answer_to(error).code) == (field, "unsupported_parameter")
     assert accepted(**{field: None}).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"steps": 4, "steps_per_block": 4}, "steps_per_block excludes steps; give one of them."),
+        ({"min_tokens": 5, "max_completion_tokens": 4}, "min_tokens must not be more than max_completion_tokens."),
+        (
+            {"canvas": "grow", "cfg_scale": 1},
+            "canvas is grow, which does not go with cfg_scale, as guidance's unconditional pass is not defined there.",
+        ),
+    ],
+)
+def test_fields_that_contradict_each_other_are_told(fields: dict[str, Any], sentence: str) -> None:
+    assert refused_with(**fields).message == sentence
+
+
+def test_nothing_stands_behind_a_canvas_that_grows() -> None:
+    assert completion(prompt="a", suffix="b", canvas="fixed").canvas == "fixed"
+    assert completion(prompt="a", suffix="", canvas="grow").canvas == "grow"
+    error = refusal(json.dumps({"prompt": "a", "suffix": "b", "canvas": "grow"}).encode(), CompletionRequest)
+    assert error.param == "canvas"
+    assert (
+        error.message == "canvas is grow, which does not go with suffix, as nothing stands behind a canvas that grows."
+    )
 
 
 def test_a_stop_string_may_stand_alone() -> None:
