@@ -78,8 +78,11 @@ def _options(asked: GenerationRequest, prompt: Prompt, model: Model) -> pb.Diffu
         )
     _check_ids(asked, prompt, model)
     _check_canvas(asked, model)
+    given = {**asked.options, "max_tokens": length, "seed": None}
+    if asked.reply_length is None and asked.min_tokens is not None:
+        given["min_tokens"] = min(asked.min_tokens, length)  # of the model's default, which the client does not see
     own = {name: value for name, value in asked.own_defaults.items() if OPTIONS[name].is_known_to(model.family)}
-    options = write_options({**own, **asked.options, "max_tokens": length, "seed": None})
+    options = write_options({**own, **given})
     # Without alternatives a worker that is asked for the whole reply at once does not tell of its tokens.
     options.top_logprobs = 0 if asked.alternatives is None else max(asked.alternatives, 1)
     return options

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType, NoneType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 MAX_LOGIT_BIASES: Final = 1024
 MAX_BIAS: Final = 100.0
@@ -63,7 +63,7 @@ def _unsigned(seed: int) -> int:
 Remasking = Literal["low_confidence", "random", "margin", "entropy", "sequential"]
 KvCache = Literal["none", "prefix", "dual"]
 Canvas = Literal["fixed", "grow"]
-Length = Annotated[int, Ge(1)]  # what is more than the model holds is refused in other words
+Length = Annotated[int, Ge(1), Lt(2**31)]
 Count = Annotated[int, Ge(1), Lt(2**31)]
 Natural = Annotated[int, Ge(0), Lt(2**31)]
 Share = Annotated[float, Ge(0), Le(1)]
@@ -75,7 +75,7 @@ Power = Annotated[float, Ge(0), Le(100)]
 TopK = Annotated[int, Ge(-1), Lt(2**31), Taken(_all_if_off)]
 Seed = Annotated[int, Ge(-(2**63)), Lt(2**64), Taken(_unsigned)]
 Biases = Annotated[dict[int, Annotated[float, Ge(-MAX_BIAS), Le(MAX_BIAS)]], MaxLen(MAX_LOGIT_BIASES)]
-EndOfThinking = Annotated[list[Natural], MaxLen(MAX_END_OF_THINKING_IDS)]
+EndOfThinking = Annotated[list[Natural], MinLen(1), MaxLen(MAX_END_OF_THINKING_IDS)]
 
 _OF_THINKING: Final = KnownTo("illada")
 

@@ -1,6 +1,7 @@
 """What becomes of options that are given in several places, and which of one place contradict each other."""
 
 from collections.abc import Iterator, Mapping
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 Options = Mapping[str, Any]
@@ -64,6 +65,10 @@ def lay_over(lower: Options, upper: Options) -> dict[str, Any]:
         del kept[most]
     if _exceeds(kept.get(least), upper.get(most)):
         del kept[least]
+    if _is_given(upper, "block_length") and _is_given(kept, "steps_per_block") and _is_given(kept, "block_length"):
+        # As many tokens a step as before, in blocks of another length.
+        steps = kept["steps_per_block"] * upper["block_length"] / kept["block_length"]
+        kept["steps_per_block"] = max(1, ceil(steps))
     if "canvas" not in upper and kept.get("canvas") == GROW and (upper.get("cfg_scale") or 0) > 0:
         kept["canvas"] = FIXED
     return merged_generation(kept, upper)

@@ -95,7 +95,11 @@ def _published(checkpoint: Checkpoint) -> Options:
         return GenerationSettings.model_validate(published_defaults(checkpoint)).model_dump(exclude_none=True)
     except ValidationError as error:
         first = error.errors()[0]
-        wrong = f"{called_in_file(str(first['loc'][0]), checkpoint)} is out of range" if first["loc"] else first["msg"]
+        wrong = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            wrong = (
+                f"{called_in_file(str(first['loc'][0]), checkpoint)} is out of range: {in_plain_words(first['msg'])}"
+            )
         raise CheckpointError(f"{checkpoint.source}: generation_config.json: {wrong}") from error
 
 
@@ -114,7 +118,8 @@ def settle(request: pb.GenerateRequest, defaults: pb.DiffusionOptions, spec: Mod
     options.setdefault("seed", secrets.randbits(64))
     marker = tuple(options.get("end_of_thinking_ids", spec.end_of_thinking_ids))
     # As iLLaDA's authors have it: a marker that the model cannot write is none.
-    options["end_of_thinking_ids"] = marker if max(marker, default=0) < spec.vocab_size else ()
+    writable = max(marker, default=0) < spec.vocab_size and spec.mask_token_id not in marker
+    options["end_of_thinking_ids"] = marker if writable else ()
     return SamplingParams(
         **_as_params(options),
         top_logprobs=request.options.top_logprobs,

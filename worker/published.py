@@ -64,9 +64,7 @@ _SILENT_PREFIXES: Final = ("_", "output_", "assistant_", "num_assistant_")
 
 def authors_defaults(checkpoint: Checkpoint, family: Family) -> dict[str, Any]:
     """Return what the family's authors run such a checkpoint with; one with a chat template is tuned for chats."""
-    files = checkpoint.tokenizer
-    is_chat = bool(files.read_json("tokenizer_config.json").get("chat_template"))
-    is_chat = is_chat or any((files.folder / name).is_file() for name in _TEMPLATE_FILES)
+    is_chat = any(map(_has_template, (checkpoint, checkpoint.tokenizer)))
     return {**family.authors_defaults, **(family.chat_defaults if is_chat else {})}
 
 
@@ -95,6 +93,11 @@ def log_unhonoured(checkpoint: Checkpoint) -> None:
         log.warning(
             "options of the checkpoint that this server does not know are not used", file=FILE, options=unhonoured
         )
+
+
+def _has_template(files: Checkpoint) -> bool:
+    declared = files.read_json("tokenizer_config.json").get("chat_template")
+    return bool(declared) or any((files.folder / name).is_file() for name in _TEMPLATE_FILES)
 
 
 def _given(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -147,7 +147,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         method="post",
         path="/v1/chat/completions",
         summary="Continue a conversation",
-        description="The reply is written onto a canvas of `max_tokens` masked positions, many of them in each step.",
+        description="The reply is written onto a canvas of up to `max_tokens` masked positions, many in each step.",
         request=ChatRequest,
         examples=CHAT,
         answers={200: Answer("The whole reply or, with `stream`, its events.", ChatCompletion, example=CHAT_REPLY)},

@@ -1,7 +1,6 @@
 """POST /v1/completions: what it is asked."""
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler, PlainValidator, model_validator
@@ -74,8 +73,6 @@ def _no_token_id(given: list[Any], *at: int) -> PydanticCustomError:
 class CompletionRequest(ToleratedInCompletions, GenerationRequest):
     """The body of POST /v1/completions."""
 
-    own_defaults = MappingProxyType({"end_of_thinking_boost": 0.0})  # thinking is a matter of chats
-
     prompt: Annotated[list[GivenPrompt], PlainValidator(_as_prompts, json_schema_input_type=PromptAsGiven)] = Field(
         description="the text before what is to be written, or its token ids; a list of them: one reply each"
     )
@@ -102,6 +99,10 @@ class CompletionRequest(ToleratedInCompletions, GenerationRequest):
         if self.suffix and self.canvas == GROW:
             raise PydanticCustomError("canvas", NOT_WITH_SUFFIX)
         return self
+
+    @property
+    def is_without_thinking(self) -> bool:
+        return True  # a matter of chats
 
     @property
     def choices(self) -> int:

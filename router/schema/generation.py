@@ -1,8 +1,7 @@
 """What requests for text have in common, whether for a chat or for a completion."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -48,8 +47,15 @@ class ReplyRequest(Tolerated):
 class GenerationRequest(OptionFields, ReplyRequest):
     """And those that say how they are sampled and denoised."""
 
-    # What is sent where a client leaves it out, to models that know it.
-    own_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    @property
+    def own_defaults(self) -> Mapping[str, Any]:
+        """What is sent where a client leaves it out, to models that know it."""
+        return {"end_of_thinking_boost": 0.0} if self.is_without_thinking else {}
+
+    @property
+    def is_without_thinking(self) -> bool:
+        """Whether the model shall not think first, and so is not to be brought to its end."""
+        return bool(self.reasoning_effort == "none" or self.thinking_token_budget == 0)
 
     # The keys of JSON are texts.
     logit_bias: LogitBias | None = Field(None, description=OPTIONS["logit_bias"].meaning)

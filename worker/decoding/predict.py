@@ -31,22 +31,23 @@ def predict(logits: Tensor, mask_token_id: int, sampling: SamplingTensors) -> Pr
     of the biased softmax. The mask token is never chosen, nor is what is excluded.
     """
     own = logits.log_softmax(-1)
-    decisive = own
-    if sampling.bias:
-        logits.index_put_(
-            (sampling.bias.rows, sampling.bias.tokens), sampling.bias.values.to(logits.dtype), accumulate=True
-        )
-        decisive = own.index_copy(0, sampling.bias.biased_rows, logits[sampling.bias.biased_rows].log_softmax(-1))
+    bias, biased = sampling.bias, own[:0]
+    if bias:
+        logits.index_put_((bias.rows, bias.tokens), bias.values.to(logits.dtype), accumulate=True)
+        biased = logits[bias.biased_rows].log_softmax(-1)
     logits[:, mask_token_id] = -torch.inf
     if sampling.excluded:
         logits.index_put_((sampling.excluded.rows, sampling.excluded.tokens), logits.new_tensor(-torch.inf))
     tokens = choose_tokens(logits, sampling)
     ranked = own[:0] if sampling.logprob_rows is None else own[sampling.logprob_rows]
     top = ranked.topk(min(sampling.num_logprobs, own.shape[1]))
+    logprobs = own.gather(1, tokens[:, None]).squeeze(1)
+    if bias:
+        own.index_copy_(0, bias.biased_rows, biased)  # the model's own have been read
     return Predictions(
         tokens=tokens,
-        logprobs=own.gather(1, tokens[:, None]).squeeze(1),
-        confidences=confidence(decisive, tokens, sampling),
+        logprobs=logprobs,
+        confidences=confidence(own, tokens, sampling),
         top_ids=top.indices,
         top_logprobs=top.values,
     )

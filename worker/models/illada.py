@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import PositiveFloat, PositiveInt
-
 from worker.layers.rotary import RotaryConfig
-from worker.models.config import UnsupportedModelError, check_heads, check_nothing_extra, check_values, read_fields
+from worker.models.config import (
+    Layers,
+    Positive,
+    Size,
+    UnsupportedModelError,
+    check_heads,
+    check_nothing_extra,
+    check_values,
+    read_fields,
+    rope_theta,
+)
 from worker.models.spec import Family
 from worker.models.transformer import TransformerConfig
 
@@ -19,9 +27,9 @@ _OF_LAYER: Final[Mapping[str, str]] = {
     "self_attn.v_proj.weight": "qkv.weights.2",
     "self_attn.o_proj.weight": "attention_out.weights.0",
     "post_attention_layernorm.weight": "mlp_norm.weight",
-    "mlp.gate_proj.weight": "gate.weights.0",
-    "mlp.up_proj.weight": "up.weights.0",
-    "mlp.down_proj.weight": "down.weights.0",
+    "mlp.gate_proj.weight": "mlp.gate.weights.0",
+    "mlp.up_proj.weight": "mlp.up.weights.0",
+    "mlp.down_proj.weight": "mlp.down.weights.0",
 }
 
 
@@ -29,15 +37,15 @@ _OF_LAYER: Final[Mapping[str, str]] = {
 class IlladaConfig:
     """The part of config.json that decides what is computed; the weights are tied unless it says otherwise."""
 
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    num_hidden_layers: PositiveInt
-    num_attention_heads: PositiveInt
-    num_key_value_heads: PositiveInt
-    vocab_size: PositiveInt
-    max_position_embeddings: PositiveInt
-    rms_norm_eps: PositiveFloat
-    rope_theta: PositiveFloat
+    hidden_size: Size
+    intermediate_size: Size
+    num_hidden_layers: Layers
+    num_attention_heads: Size
+    num_key_value_heads: Size
+    vocab_size: Size
+    max_position_embeddings: Size
+    rms_norm_eps: Positive
+    rope_theta: Positive
     tie_word_embeddings: bool = True
 
     @property
@@ -67,9 +75,7 @@ def parse(config: Mapping[str, Any]) -> TransformerConfig:
         raise UnsupportedModelError("config.json: layer_norm_eps asks for LayerNorm; only RMSNorm is supported")
     values = {key: value for key, value in config.items() if value is not None}
     values.setdefault("num_key_value_heads", values.get("num_attention_heads"))
-    rope = values.get("rope_parameters")  # where newer files have it
-    if isinstance(rope, dict):
-        values.setdefault("rope_theta", rope.get("rope_theta"))
+    values["rope_theta"] = rope_theta(config)
     parsed = read_fields(IlladaConfig, values)
     sizes = {
         "hidden_size": parsed.hidden_size,

@@ -4,10 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import PositiveFloat, PositiveInt
-
 from worker.layers.rotary import RotaryConfig
-from worker.models.config import UnsupportedModelError, check_heads, check_nothing_extra, check_values, read_fields
+from worker.models.config import (
+    Layers,
+    Positive,
+    Size,
+    UnsupportedModelError,
+    check_heads,
+    check_nothing_extra,
+    check_values,
+    read_fields,
+    rope_theta,
+)
 from worker.models.spec import Family
 from worker.models.transformer import TransformerConfig
 
@@ -33,9 +41,9 @@ _OF_LAYER: Final[Mapping[str, str]] = {
     "v_proj.weight": "qkv.weights.2",
     "attn_out.weight": "attention_out.weights.0",
     "ff_norm.weight": "mlp_norm.weight",
-    "ff_proj.weight": "gate.weights.0",
-    "up_proj.weight": "up.weights.0",
-    "ff_out.weight": "down.weights.0",
+    "ff_proj.weight": "mlp.gate.weights.0",
+    "up_proj.weight": "mlp.up.weights.0",
+    "ff_out.weight": "mlp.down.weights.0",
 }
 
 
@@ -43,17 +51,17 @@ _OF_LAYER: Final[Mapping[str, str]] = {
 class LladaConfig:
     """The part of config.json that decides what is computed."""
 
-    d_model: PositiveInt
-    n_layers: PositiveInt
-    n_heads: PositiveInt
-    n_kv_heads: PositiveInt
-    mlp_hidden_size: PositiveInt
-    vocab_size: PositiveInt
-    embedding_size: PositiveInt
-    max_sequence_length: PositiveInt
-    rope_theta: PositiveFloat = 10_000.0
+    d_model: Size
+    n_layers: Layers
+    n_heads: Size
+    n_kv_heads: Size
+    mlp_hidden_size: Size
+    vocab_size: Size
+    embedding_size: Size
+    max_sequence_length: Size
+    rope_theta: Positive = 10_000.0
     rope_full_precision: bool = True
-    rms_norm_eps: PositiveFloat = 1e-5
+    rms_norm_eps: Positive = 1e-5
     weight_tying: bool = False
 
     @property
@@ -82,6 +90,7 @@ def parse(config: Mapping[str, Any]) -> TransformerConfig:
     check_values(config, _ONLY)
     check_nothing_extra(config)
     values = {key: value for key, value in config.items() if value is not None}
+    values["rope_theta"] = rope_theta(config)
     values.setdefault("n_kv_heads", values.get("n_heads"))
     values.setdefault("embedding_size", values.get("vocab_size"))
     if isinstance(config.get("mlp_ratio"), int) and isinstance(config.get("d_model"), int):

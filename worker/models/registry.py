@@ -21,7 +21,7 @@ def find_family(config: Mapping[str, Any]) -> Family:
     if architectures:
         named = architectures if isinstance(architectures, list) else [architectures]
         known = {name: family for family in FAMILIES for name in family.architectures}
-        found = next((known[name] for name in named if isinstance(name, str) and name in known), None)
+        found = next((family for name, family in known.items() if [name] == named), None)
         if found is None:
             raise UnsupportedModelError(
                 f"config.json: architectures is {architectures!r}; {_listed(known)} are supported"

@@ -17,7 +17,7 @@ class ModelSpec:
     """A model as the engine sees it.
 
     A canvas has at most `max_positions`; logits are `padded_vocab_size` long, of which `vocab_size` are tokens.
-    `end_of_thinking_ids` are the tokens of the text that ends a model's thinking; empty for one that does not think.
+    `end_of_thinking_ids` are the tokens of the text that ends thinking in its family; empty where there is none.
     """
 
     family: str

@@ -77,16 +77,17 @@ def end_token_ids(
 
 
 def encode(checkpoint: Checkpoint, text: str, vocab_size: int) -> tuple[int, ...]:
-    """Return the tokens of plain text, without special ones; none if there is no tokenizer that can be used."""
+    """Return the tokens of plain text, without special ones; none, with a warning, if no tokenizer can tell them."""
     file = checkpoint.tokenizer.folder / "tokenizer.json"
-    if not file.is_file():
-        return ()
     try:
         ids = tuple(Tokenizer.from_file(str(file)).encode(text, add_special_tokens=False).ids)
     except Exception as error:  # noqa: BLE001 - it raises nothing more special
-        log.warning("the tokenizer cannot be read", file=str(file), reason=str(error))
+        log.warning("the tokenizer cannot be read, so this text has no tokens", text=text, reason=str(error))
         return ()
-    return ids if all(_is_token_id(token, vocab_size) for token in ids) else ()
+    if not all(_is_token_id(token, vocab_size) for token in ids):
+        log.warning("the model's vocabulary does not have the tokens of this text", text=text, ids=list(ids))
+        return ()
+    return ids
 
 
 def log_end_tokens(ids: tuple[int, ...], vocabulary: Vocabulary) -> None:

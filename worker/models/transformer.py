@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from worker.attention.base import AttentionBackend
 from worker.kvcache.arena import KVCacheSpec
 from worker.layers.linear import Layers, Linear, PlainWeight, Weight, pack_weight
+from worker.layers.mlp import GatedMlp
 from worker.layers.norm import RmsNorm
 from worker.layers.rotary import RotaryConfig, Rotation, rotation
 
@@ -52,9 +53,7 @@ class TransformerLayer(nn.Module):
         self.qkv = layers.column(hidden, heads, kv, kv, bias=config.qkv_bias)
         self.attention_out = layers.row(heads, hidden)
         self.mlp_norm = RmsNorm(hidden, config.rms_norm_eps)
-        self.gate = layers.column(hidden, config.intermediate_size)
-        self.up = layers.column(hidden, config.intermediate_size)
-        self.down = layers.row(config.intermediate_size, hidden)
+        self.mlp = GatedMlp(hidden, config.intermediate_size, layers)
 
     def forward(self, rows: Tensor, rotate: Rotation, attend: AttentionBackend, wanted: Tensor | None = None) -> Tensor:
         """Return the layer's output for all rows, or for the `wanted` ones; all of them are attended to."""
@@ -65,9 +64,7 @@ class TransformerLayer(nn.Module):
         if wanted is not None:
             rows, attended = rows[wanted], attended[wanted]
         rows = self.attention_out.weight.plus(attended, rows)
-        normed = self.mlp_norm(rows)
-        expanded = self.up.weight.times(normed, self.gate.weight.silu(normed))
-        return self.down.weight.plus(expanded, rows)
+        return self.mlp.plus(self.mlp_norm(rows), rows)
 
 
 class Transformer(nn.Module):

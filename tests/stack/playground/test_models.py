@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.stack.playground.conftest import Open
-from tests.stack.playground.faking import COMES_BACK, MODELS, answer_with, chunk, offer_models
+from tests.stack.playground.faking import COMES_BACK, MODELS, answer_with, canvas, chunk, offer_models
 from tests.stack.playground.talking import ask, choose, message_field, model_field, over, setting
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -79,3 +79,28 @@ async def test_models_that_come_and_go_are_offered_and_the_chosen_one_stays(open
     await choose(page, temperature=0.1)
     await model_field(page).select_option("two")
     await expect(setting(page, "temperature")).to_have_value("0.5")
+
+
+async def test_a_canvas_that_grows_is_seen_growing(open_page: Open, url: str) -> None:
+    grows = {"canvas": "grow", "max_tokens": 4, "block_length": 2, "steps": None, "steps_per_block": 2}
+    page = await page_with(open_page, url, {"one": {**grows, "threshold": None}})
+    bodies = await answer_with(
+        page,
+        chunk(canvas=canvas(1, ["a", None], 0)),
+        chunk(canvas=canvas(2, ["a", "b", None, None], 1)),
+        chunk(canvas=canvas(3, ["a", "b", "c", "d"], 2, 3)),
+    )
+    card = await ask(page, "Hello")
+    await over(card)
+    assert bodies[0]["canvas"] == "grow"
+    slider = card.get_by_role("slider", name="Pass shown")
+    for key, length, blocks in (("End", 4, 2), ("Home", 2, 1), ("ArrowRight", 2, 1), ("ArrowRight", 4, 2)):
+        await slider.press(key)
+        await expect(card.locator(".tile")).to_have_count(length)
+        await expect(card.locator(".block")).to_have_count(blocks)
+    await expect(card.get_by_role("group", name="Canvas of 4 tokens in 2 blocks")).to_be_visible()
+    await card.locator(".tile").last.hover()  # which is the one to tell about, and then is not there
+    await slider.press("Home")
+    await expect(card.locator(".tile")).to_have_count(2)
+    await expect(card.locator('.tile[tabindex="0"]')).to_have_count(1)
+    await expect(card.get_by_role("group", name="Canvas of 2 tokens in 1 block")).to_be_visible()

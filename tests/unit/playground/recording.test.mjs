@@ -11,7 +11,7 @@ function canvas(step, tokens, ...committed) {
 }
 
 function shown(recording, frame) {
-  const tokens = Array.from({ length: recording.length }, (_, position) => recording.tileAt(position, frame)?.token ?? "");
+  const tokens = Array.from({ length: recording.lengthAt(frame) }, (_, position) => recording.tileAt(position, frame)?.token ?? "");
   return [recording.stepOf(frame), tokens, recording.textAt(frame)];
 }
 
@@ -44,9 +44,17 @@ test("text after the last pass belongs to it, and needs no canvas", () => {
 
 test("the canvas has the length that was asked for until the server has said its own", () => {
   const recording = new Recording(64, 32);
-  assert.equal(recording.length, 64);
+  assert.equal(recording.lengthAt(0), 64);
   recording.add("", canvas(1, ["a", null], 0));
-  assert.equal(recording.length, 2);
+  assert.deepEqual([0, 1].map((frame) => recording.lengthAt(frame)), [2, 2]);
+});
+
+test("a canvas that grows has the length of each pass", () => {
+  const recording = new Recording(2, 2);
+  recording.add("", canvas(1, ["a", null], 0));
+  recording.add("ab", canvas(2, ["a", "b", null, null], 1));
+  recording.add("cd", canvas(3, ["a", "b", "c", "d"], 2, 3));
+  assert.deepEqual([0, 1, 2, 3].map((frame) => recording.lengthAt(frame)), [2, 2, 4, 4]);
 });
 
 test("a tile knows its pass, its probability and what else it might have been", () => {

@@ -88,3 +88,19 @@ test("a gap is filled with as many tokens a pass as a whole canvas", async () =>
   const { max_tokens: length, steps, block_length: block } = await fill({ before: "a" }).body();
   assert.deepEqual([length, steps, block], [9, 5, 9]);
 });
+
+test("a canvas that grows begins with one block, but where something stands behind it", () => {
+  const settings = { ...SETTINGS, canvas: "grow" };
+  const model = modelWith({}, 1024, ["canvas"]);
+  const begun = (asked) => requestOf(asked, model, settings, "", []).length;
+  assert.equal(begun({ isChat: true, message: "Hello" }), 32);
+  assert.equal(begun({ isChat: false, message: "", before: "a", after: "b", gap: 9 }), 9);
+  assert.equal(begun({ isChat: false, message: "", before: "a", after: "", gap: 40 }), 32);
+});
+
+test("what is filled in does not think, unlike the answer of a chat", async () => {
+  const model = modelWith({ end_of_thinking_boost: 100 }, 1024, ["end_of_thinking_boost"]);
+  const bodyOf = (asked) => requestOf(asked, model, settingsToWatch(model), "", []).body();
+  assert.equal((await bodyOf({ isChat: true, message: "Hello" })).end_of_thinking_boost, 100);
+  assert.equal((await bodyOf({ isChat: false, message: "", before: "a", after: "", gap: 4 })).end_of_thinking_boost, undefined);
+});

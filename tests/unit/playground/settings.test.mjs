@@ -71,6 +71,15 @@ test("only what the model knows is asked of it", () => {
   assert.ok(!("canvas" in optionsOf(serverSettings(modelWith()))));
 });
 
+test("a canvas that grows is watched as the server would fill it, since it begins short", () => {
+  const options = ["canvas", "steps_per_block", "end_of_thinking_boost", "end_of_thinking_power", "thinking_budget"];
+  const defaults = { canvas: "grow", threshold: null, steps_per_block: 32, max_tokens: 512, end_of_thinking_boost: 100, end_of_thinking_power: 3 };
+  const model = modelWith(defaults, 1024, options);
+  assert.deepEqual(settingsToWatch(model), serverSettings(model));
+  const { max_tokens: length, end_of_thinking_boost: boost, thinking_budget: budget } = optionsOf(settingsToWatch(model));
+  assert.deepEqual([length, boost, budget], [512, 100, undefined]);
+});
+
 test("a model with no default for a canvas has one of a fixed length", () => {
   const model = modelWith({}, 1024, ["canvas"]);
   assert.equal(serverSettings(model).canvas, "fixed");

@@ -83,3 +83,16 @@ def test_a_canvas_that_shall_grow_is_refused_where_the_model_is_guided_by_defaul
     assert caught.value.param == "canvas"
     assert sent(default=guided, canvas="grow", cfg_scale=0.0).canvas == pb.CANVAS_GROW
     assert sent(default=guided, canvas="fixed").canvas == pb.CANVAS_FIXED
+
+
+@pytest.mark.parametrize("no_thinking", [{"reasoning_effort": "none"}, {"thinking_token_budget": 0}])
+def test_a_chat_that_is_not_to_think_is_not_pushed_to_the_end_of_thinking(
+    sent: Sent, no_thinking: dict[str, Any]
+) -> None:
+    assert read_options(sent(**no_thinking))["end_of_thinking_boost"] == 0
+    assert sent(**no_thinking, end_of_thinking_boost=2.0).end_of_thinking_boost == 2
+
+
+def test_the_fewest_tokens_are_no_more_than_a_default_that_the_client_does_not_see(sent: Sent) -> None:
+    assert sent(min_tokens=500).min_tokens == 64
+    assert sent(min_tokens=5).min_tokens == 5

@@ -86,3 +86,22 @@ def test_a_model_with_a_chat_template_thinks_as_its_authors_have_it(tmp_path: Pa
     (tmp_path / name).write_text('{"chat_template": "{{ messages }}"}')
     tuned = read_options(defaults())
     assert (tuned["end_of_thinking_boost"], tuned["end_of_thinking_power"], tuned["max_tokens"]) == (100, 3, 2048)
+
+
+@pytest.mark.parametrize(
+    ("published", "settings", "block", "steps"),
+    [({}, {"block_length": 64}, 64, 64), ({"block_length": 4}, {}, 4, 4), ({}, {"block_length": 512}, 512, 512)],
+)
+def test_blocks_of_another_length_have_as_many_tokens_a_step(
+    defaults: Defaults, published: Any, settings: Any, block: int, steps: int
+) -> None:
+    told = defaults(published, authors=ILLADA.authors_defaults, **settings)
+    assert (told["block_length"], told["steps_per_block"]) == (block, steps)
+    faster = defaults({"steps_per_block": 8}, authors=ILLADA.authors_defaults, **settings)
+    assert faster["steps_per_block"] == -(-block * 8 // 32) if settings else 8
+
+
+@pytest.mark.parametrize("published", [{"max_new_tokens": 2**40}, {"temperature": []}])
+def test_a_published_value_that_cannot_be_used_is_told_by_its_name(defaults: Defaults, published: Any) -> None:
+    with pytest.raises(CheckpointError, match=rf"generation_config\.json: {next(iter(published))} is out of range"):
+        defaults(published)

@@ -118,7 +118,8 @@ def test_defaults_of_thinking_hold_for_a_family_that_thinks(golden_model: Loaded
 
 
 def test_a_marker_that_the_model_cannot_write_is_none(golden_model: LoadedModel) -> None:
-    assert settled(illada(golden_model), end_of_thinking_ids=[301, 320]).end_of_thinking_ids == ()
+    for marker in ([301, 320], [7, MASK]):
+        assert settled(illada(golden_model), end_of_thinking_ids=marker).end_of_thinking_ids == ()
 
 
 def test_a_growing_canvas_is_refused_where_something_stands_behind_it_or_by_default_guides_it(

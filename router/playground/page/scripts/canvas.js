@@ -32,23 +32,29 @@ export class Canvas {
 
   /** `end` is how many tokens the answer has, once that is known: what lies beyond was not needed. */
   draw(frame, end = Infinity) {
-    if (this.#tiles.length !== this.#recording.length) this.#layOut();
+    const length = this.#recording.lengthAt(frame);
+    if (this.#tiles.length !== length) this.#layOut(length);
     this.element.style.setProperty("--last-frame", this.#recording.lastFrame);
     for (const [position, tile] of this.#tiles.entries()) this.#drawTile(tile, position, frame, position >= end);
   }
 
-  #layOut() {
-    const { length, blockLength } = this.#recording;
-    const common = { type: "button", class: "tile", "aria-describedby": this.#details };
-    this.#tiles = Array.from({ length }, (_, position) =>
-      element("button", { ...common, tabindex: position === this.#current ? 0 : -1 }),
-    );
-    const blocks = [];
-    for (let start = 0; start < length; start += blockLength) {
-      blocks.push(element("div", { class: "block" }, ...this.#tiles.slice(start, start + blockLength)));
-    }
-    this.element.replaceChildren(...blocks);
-    this.element.setAttribute("aria-label", `Canvas of ${counted(length, "token", "tokens")} in ${counted(blocks.length, "block", "blocks")}`);
+  /** Tiles that are there stay, and with them the focus, when the canvas grows. */
+  #layOut(length) {
+    const { blockLength } = this.#recording;
+    if (this.#current >= length) this.#point(this.#tiles[0]);
+    while (this.#tiles.length > length) this.#tiles.pop().remove();
+    while (this.#tiles.length < length) this.#append(this.#tiles.length);
+    const blocks = Math.ceil(length / blockLength);
+    while (this.element.children.length > blocks) this.element.lastElementChild.remove();
+    this.element.setAttribute("aria-label", `Canvas of ${counted(length, "token", "tokens")} in ${counted(blocks, "block", "blocks")}`);
+  }
+
+  #append(position) {
+    if (position % this.#recording.blockLength === 0) this.element.append(element("div", { class: "block" }));
+    const tabindex = position === this.#current ? 0 : -1;
+    const tile = element("button", { type: "button", class: "tile", "aria-describedby": this.#details, tabindex });
+    this.element.lastElementChild.append(tile);
+    this.#tiles.push(tile);
   }
 
   #drawTile(tile, position, frame, isBeyond) {

@@ -6,12 +6,13 @@ export class Recording {
   #tiles = [];
   #texts = [""]; // what could be read of the answer, by frame
   #steps = [0];
+  #lengths; // of the canvas, by frame
 
   committed = 0; // tokens
 
-  /** `length` is how many positions the canvas is going to have, as long as the server has not said it. */
+  /** `length` is how many positions the canvas begins with, as long as the server has not said it. */
   constructor(length, blockLength) {
-    this.length = length;
+    this.#lengths = [length];
     this.blockLength = blockLength;
   }
 
@@ -26,7 +27,8 @@ export class Recording {
   /** Takes in an event: the text that it adds and, where it tells of a pass, its canvas. */
   add(text, canvas) {
     if (canvas && canvas.step > this.#steps.at(-1)) {
-      this.length = canvas.tokens.length;
+      this.#lengths[0] = Math.min(this.#lengths[0], canvas.tokens.length);
+      this.#lengths.push(canvas.tokens.length);
       this.#steps.push(canvas.step);
       this.#texts.push(this.text);
     }
@@ -37,6 +39,11 @@ export class Recording {
   /** The pass that a frame shows, from 1. */
   stepOf(frame) {
     return this.#steps[frame];
+  }
+
+  /** How many positions there are once `frame` is shown: a canvas may grow. */
+  lengthAt(frame) {
+    return this.#lengths[frame];
   }
 
   textAt(frame) {

@@ -22,7 +22,7 @@ class Request {
   constructor(path, model, settings) {
     this.path = path;
     this.summary = `${model.id} · ${summaryOf(settings)}`;
-    this.length = settings.max_tokens;
+    this.length = settings.canvas === "grow" ? settings.block_length : settings.max_tokens;
     this.blockLength = settings.block_length;
     this.options = { model: model.id, ...ownOptionsOf(settings, model.defaults) };
     this.#settings = settings;
@@ -63,7 +63,8 @@ class FillRequest extends Request {
   constructor(model, settings, messages, { before, after, gap }) {
     // Nothing can stand behind a canvas that grows.
     const canvas = after && settings.canvas === "grow" ? "fixed" : settings.canvas;
-    super("v1/completions", model, { ...withLength(settings, gap), canvas });
+    // Thinking is a matter of chats.
+    super("v1/completions", model, { ...withLength(settings, gap), canvas, end_of_thinking_boost: null });
     this.#messages = messages;
     this.#before = before;
     this.#after = after;

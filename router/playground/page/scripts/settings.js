@@ -3,7 +3,7 @@ export const FIELDS = [
   {
     name: "max_tokens",
     label: "Canvas length",
-    hint: "How many masked tokens there are at the start. The answer may be shorter.",
+    hint: "How many masked tokens there are, or come to be where it grows. The answer may be shorter.",
     kind: "number",
     range: { min: 1, step: 1 },
   },
@@ -103,10 +103,34 @@ export const FIELDS = [
   {
     name: "cfg_scale",
     label: "Guidance",
-    hint: "How strongly the prompt steers the answer. 0: off. Otherwise a pass costs twice as much.",
+    hint: "How strongly the prompt steers the answer. 0: off. Otherwise a pass costs twice as much, and no canvas grows.",
     kind: "number",
     range: { min: 0, max: 1000, step: "any" },
     usual: 0,
+  },
+  {
+    name: "end_of_thinking_boost",
+    label: "End of thinking",
+    hint: "How strongly the model is pushed to end its thinking as it goes on, in a chat. 0: not at all.",
+    kind: "number",
+    range: { min: -1000, max: 1000, step: "any" },
+    usual: 0,
+  },
+  {
+    name: "end_of_thinking_power",
+    label: "How late",
+    hint: "The higher, the later it is pushed, and the more suddenly.",
+    kind: "number",
+    range: { min: 0, max: 100, step: "any" },
+    usual: 2,
+  },
+  {
+    name: "thinking_budget",
+    label: "Thinking budget",
+    hint: "Tokens after which it is pushed with full strength. Leave it empty for the length of the canvas.",
+    kind: "number",
+    range: { min: 1, step: 1 },
+    optional: true,
   },
   {
     name: "seed",
@@ -135,9 +159,10 @@ export function serverSettings({ defaults, options, max_model_len: room }) {
   return settings;
 }
 
-/** A fixed schedule on a short canvas: slow, and the best to see what a pass does. */
+/** A fixed schedule on a short canvas: slow, and the best to see what a pass does. One that grows begins short. */
 export function settingsToWatch(model) {
   const server = serverSettings(model);
+  if (server.canvas === "grow") return server;
   const length = Math.min(server.max_tokens, 64);
   const block = Math.min(server.block_length, length);
   return { ...server, rule: "steps", steps: Math.ceil(length / 2), max_tokens: length, block_length: block };
@@ -157,6 +182,7 @@ export function withLength(settings, length) {
 /** The fields of a request. */
 export function optionsOf(settings) {
   const options = {};
+  settings = settings.cfg_scale > 0 && settings.canvas === "grow" ? { ...settings, canvas: "fixed" } : settings;
   for (const { name, rule } of FIELDS) {
     const isMeant = rule ? name === settings.rule : name !== "rule";
     if (isMeant && (settings[name] ?? null) !== null) options[name] = settings[name];

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,9 +106,22 @@ def test_theta_may_stand_where_newer_files_have_it() -> None:
     assert ILLADA.parse(config | {"rope_parameters": parameters}) == ILLADA.parse(CONFIG)
 
 
-@pytest.mark.parametrize("scaling", [None, {"type": "default"}, {"rope_type": "default", "factor": 1.0}])
-def test_a_scaling_that_scales_nothing_is_accepted(scaling: object) -> None:
-    assert ILLADA.parse(CONFIG | {"rope_scaling": scaling}) == ILLADA.parse(CONFIG)
+@pytest.mark.parametrize(
+    "asks_for_nothing",
+    [
+        {"rope_scaling": None},
+        {"rope_scaling": {"type": "default"}},
+        {"rope_scaling": {"rope_type": "linear", "factor": 1.0}},
+        {"rope_scaling": False},
+        {"sliding_window": 4096, "use_sliding_window": False},
+        {"sliding_window": 0},
+        {"layer_types": ["full_attention"] * 2},
+        {"quantization_config": {}},
+        {"partial_rotary_factor": 1.0},
+    ],
+)
+def test_what_asks_for_nothing_is_accepted(asks_for_nothing: dict[str, Any]) -> None:
+    assert ILLADA.parse(CONFIG | asks_for_nothing) == ILLADA.parse(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +135,9 @@ def test_a_scaling_that_scales_nothing_is_accepted(scaling: object) -> None:
         ("rope_scaling", {"rope_type": "yarn", "factor": 4.0}),
         ("rope_scaling", "linear"),
         ("rope_parameters", {"rope_type": "llama3", "rope_theta": 500000.0}),
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 10000.0}),
+        ("rope_parameters", {"rope_type": "default", "partial_rotary_factor": 0.5}),
+        ("rope_parameters", {"full_attention": {"rope_type": "yarn", "factor": 4.0}}),
         ("sliding_window", 512),
         ("use_sliding_window", True),
         ("layer_types", ["full_attention", "sliding_attention"]),
@@ -130,6 +147,9 @@ def test_a_scaling_that_scales_nothing_is_accepted(scaling: object) -> None:
         ("rms_norm_eps", None),
         ("rms_norm_eps", 0),
         ("rope_theta", None),
+        ("rope_theta", math.inf),
+        ("num_hidden_layers", 10**9),
+        ("vocab_size", 10**30),
         ("hidden_size", 66),
         ("hidden_size", "wide"),
         ("num_key_value_heads", 3),

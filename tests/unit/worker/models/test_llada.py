@@ -104,6 +104,11 @@ def test_a_config_that_is_not_supported_is_refused_by_the_name_of_its_key(change
         LLADA.parse(CONFIG | change)
 
 
+def test_the_base_of_the_angles_may_stand_where_newer_files_have_it() -> None:
+    newer = {"rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0}}
+    assert LLADA.parse(CONFIG | newer) == LLADA.parse(CONFIG | {"rope_theta": 500_000.0})
+
+
 def test_a_config_that_lacks_a_key_is_refused_by_its_name() -> None:
     with pytest.raises(UnsupportedModelError, match="n_layers"):
         LLADA.parse({key: value for key, value in CONFIG.items() if key != "n_layers"})

@@ -14,7 +14,10 @@ def test_a_family_is_found_by_its_architecture_and_without_one_by_its_type(famil
     assert find_family({"model_type": family.model_type, "architectures": []}) is family
 
 
-@pytest.mark.parametrize("architectures", [["LLaDAMoEModelLM"], ["LlamaForCausalLM"], "LLaDAMoEModelLM", [7], {"a": 1}])
+@pytest.mark.parametrize(
+    "architectures",
+    [["LLaDAMoEModelLM"], ["LlamaForCausalLM"], ["LLaDAMoEModelLM", "LLaDAModelLM"], "LLaDAMoEModelLM", [7], {"a": 1}],
+)
 def test_an_unknown_architecture_is_refused_whatever_its_type_is_called(architectures: object) -> None:
     with pytest.raises(UnsupportedModelError, match=r"architectures is .* 'ILLaDAForCausalLM', 'LLaDAModelLM' are"):
         find_family({"architectures": architectures, "model_type": "llada"})
