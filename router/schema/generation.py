@@ -57,6 +57,8 @@ class GenerationRequest(OptionFields, ReplyRequest):
         """Whether the model shall not think first, and so is not to be brought to its end."""
         return bool(self.reasoning_effort == "none" or self.thinking_token_budget == 0)
 
+    # What is more than the model holds is refused in OpenAI's words, however much it is.
+    max_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description=OPTIONS["max_tokens"].meaning)
     # The keys of JSON are texts.
     logit_bias: LogitBias | None = Field(None, description=OPTIONS["logit_bias"].meaning)
     use_cache: bool | None = Field(None, description="with `use_dual_cache`: Fast-dLLM's way to say `kv_cache`")

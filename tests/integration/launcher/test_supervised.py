@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import pytest
 
 from launcher import restarts, supervised
@@ -233,8 +234,12 @@ async def test_one_that_hangs_while_it_ends_is_killed_and_not_waited_for(
     process = make()
     await process.start()
     os.kill(process.pid, signal.SIGSTOP)
-    process.health.living = False
-    await asyncio.wait_for(end(process), 60)
+    # Of two signals that wait for a process the kernel gives it the one with the lower number first, and SIGTERM's is.
+    await eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, 60)
+    ending = asyncio.create_task(end(process))
+    await eventually(lambda: process.state == "stopping", 60)
+    process.health.living = False  # before, it would be killed as one in service
+    await asyncio.wait_for(ending, 60)
     assert (process.state, process.pid, process.starts) == ("stopped", None, 1)
     assert console.said[-1] == "warning: child was not healthy for 1 s and was killed"
 

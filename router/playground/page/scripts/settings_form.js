@@ -1,5 +1,6 @@
 import { button, element, newId } from "./elements.js";
-import { FIELDS, isKnown } from "./settings.js";
+import { FIELDS } from "./setting_fields.js";
+import { isKnown } from "./settings.js";
 
 const NO_LONGER = ["block_length", "steps", "steps_per_block"]; // than the canvas
 
