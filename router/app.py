@@ -8,18 +8,6 @@ from typing import Final
 from aiohttp import web
 
 from router.admission import Admission, Queues
-from router.endpoints import (
-    chat,
-    completions,
-    documentation,
-    health,
-    metrics,
-    models,
-    playground,
-    stats,
-    tokens,
-    version,
-)
 from router.http.cors import ALLOWED_ORIGINS, AllowedOrigins, allow_origin, answer_preflight
 from router.http.hosts import KNOWN_HOSTS, KnownHosts, check_host, needs_host_check
 from router.http.keys import API_KEYS, ApiKeys, authenticate
@@ -27,7 +15,9 @@ from router.http.leaving import UNFINISHED, Unfinished, end_in_words, part_from_
 from router.http.limits import RATE_LIMITS, RateLimits, limit_requests, tell_limits
 from router.http.measure import measure
 from router.http.middleware import answer_errors, echo_request_id, identify_and_log
+from router.http.routing import ROUTES
 from router.metrics import Metrics, QueueState
+from router.routes import TABLE
 from router.services import SERVICES, Services
 from router.tracing import trace
 from router.workers.pool import Pool
@@ -63,33 +53,12 @@ def build_app(
         tracing=tracing,
         status_path=status_path,
     )
-    app.add_routes(_routes(settings))
+    served = [route for route in TABLE.routes if not route.setting or getattr(settings, route.setting)]
+    app[ROUTES] = TABLE
+    app.add_routes([web.route(route.method, route.path, route.handler) for route in served])
     app.on_response_prepare.extend([echo_request_id, tell_limits, allow_origin, part_from_clients])
     app.cleanup_ctx.append(_pool_connected)
     return app
-
-
-def _routes(settings: RouterSettings) -> list[web.RouteDef]:
-    routes = [
-        web.post("/v1/chat/completions", chat.chat_completions),
-        web.post("/v1/completions", completions.completions),
-        web.get("/v1/models", models.list_models),
-        web.get("/v1/models/{id:.+}", models.retrieve_model),
-        web.post("/tokenize", tokens.tokenize),
-        web.post("/detokenize", tokens.detokenize),
-        web.get("/v1/engine/stats", stats.engine_stats),
-        web.get("/metrics", metrics.metrics),
-        web.get("/version", version.show_version),
-        web.get("/openapi.json", documentation.openapi_json),
-        web.get("/docs", documentation.docs),
-        web.get("/health", health.details),
-        web.get("/health/live", health.live),
-        web.get("/health/ready", health.ready),
-        web.get("/healthz", health.ready),
-    ]
-    if settings.playground:
-        routes += [web.get("/", playground.index), web.get("/playground/{file:.+}", playground.file)]
-    return routes
 
 
 def _queues(settings: RouterSettings, pool: Pool) -> Queues:

@@ -15,12 +15,16 @@ from prometheus_client.metrics_core import Metric
 
 from router.endpoints.metrics import Scrape
 from router.metrics import Metrics, QueueState
+from router.openapi.document import openapi_document
 from router.openapi.tables import errors_table, fields_table, tolerated_table
+from router.routes import TABLE
+from router.schema.responses import Json
 from router.workers.stats import WorkerSnapshot
 from router.workers.worker import WorkerState
 from textdiffusion.v1.textdiffusion_pb2 import GetStatsResponse
 
 PREFIX = "tdi_"
+SCHEMAS: Final[Json] = openapi_document(TABLE)["components"]["schemas"]
 PLACE: Final = re.compile(r"(?<=<!-- table: )(?P<name>[^>]*)( -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
@@ -45,8 +49,8 @@ def _row(family: Metric) -> str:
     return f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |\n"
 
 
-# What is only tolerated in them has a table of its own.
-request_table = partial(fields_table, tolerated_apart=True)
+table = partial(fields_table, SCHEMAS)
+request_table = partial(table, tolerated_apart=True)  # what is only tolerated in them has a table of its own
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
@@ -55,19 +59,19 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "what both requests say": partial(request_table, "ChatRequest", also_of="CompletionRequest"),
         "what chat requests say": partial(request_table, "ChatRequest", not_of="CompletionRequest"),
         "what completion requests say": partial(request_table, "CompletionRequest", not_of="ChatRequest"),
-        "what is tolerated": tolerated_table,
-        "tokenize": partial(fields_table, "TokenizeRequest"),
-        "tokens": partial(fields_table, "Tokens"),
-        "detokenize": partial(fields_table, "DetokenizeRequest"),
-        "text": partial(fields_table, "Detokenized"),
-        "chat reply": partial(fields_table, "ChatCompletion"),
-        "chat event": partial(fields_table, "ChatCompletionChunk", not_of="ChatCompletion"),
-        "completion reply": partial(fields_table, "Completion", not_of="ChatCompletion"),
-        "completion event": partial(fields_table, "CompletionChunk", not_of="ChatCompletionChunk"),
-        "error": partial(fields_table, "ErrorObject"),
-        "models": partial(fields_table, "ModelList"),
-        "health": partial(fields_table, "Health"),
-        "stats": partial(fields_table, "EngineStats"),
+        "what is tolerated": partial(tolerated_table, SCHEMAS),
+        "tokenize": partial(table, "TokenizeRequest"),
+        "tokens": partial(table, "Tokens"),
+        "detokenize": partial(table, "DetokenizeRequest"),
+        "text": partial(table, "Detokenized"),
+        "chat reply": partial(table, "ChatCompletion"),
+        "chat event": partial(table, "ChatCompletionChunk", not_of="ChatCompletion"),
+        "completion reply": partial(table, "Completion", not_of="ChatCompletion"),
+        "completion event": partial(table, "CompletionChunk", not_of="ChatCompletionChunk"),
+        "error": partial(table, "ErrorObject"),
+        "models": partial(table, "ModelList"),
+        "health": partial(table, "Health"),
+        "stats": partial(table, "EngineStats"),
     }
 )
 

@@ -18,7 +18,9 @@ from aiohttp import web
 from router.endpoints import health
 from router.http.middleware import answer_errors, identify_and_log
 from router.http.paths import ignoring_slashes
+from router.http.routing import ROUTES
 from router.listening import listen
+from router.routes import TABLE
 from router.services import SERVICES, Services
 from textdiffusion.addresses import TcpAddress
 from textdiffusion.tasks import cancelled
@@ -69,10 +71,11 @@ def build_probes(services: Services, heartbeat: Heartbeat) -> web.Application:
             return web.json_response({"status": "stuck"}, status=503)
         return await health.live(request)
 
+    handlers = {health.live: live, health.ready: health.ready}
     app = web.Application(middlewares=[identify_and_log, answer_errors])
     app[SERVICES] = services
-    app.add_routes([web.get("/health/live", live), web.get("/health/ready", health.ready)])
-    app.add_routes([web.get("/healthz", health.ready)])
+    app[ROUTES] = TABLE
+    app.add_routes(web.get(one.path, handlers[one.handler]) for one in TABLE.routes if one.handler in handlers)
     return app
 
 

@@ -6,13 +6,13 @@ that span names the usage as OpenTelemetry does, so that whoever adds it up over
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
 
 from router.errors import RouterError, answer_to
 from router.http.middleware import CLIENT_LEFT, Handler
+from router.http.routing import ROUTES
 from router.jobs import SEEDS, Job
 from router.replies.reading import Reading
 from router.schema.generation import GenerationRequest
@@ -26,17 +26,16 @@ LEFT: Final = "client_left"
 PROVIDER: Final = "text-diffusion-inference"
 CLIENT_ERRORS: Final = range(400, 500)
 STANDARD_OPTIONS: Final = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed"})
-OPERATIONS: Final = MappingProxyType({"/v1/chat/completions": "chat", "/v1/completions": "text_completion"})
 
 
 @web.middleware
 async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Goes on with the client's trace; a handler returns when it has written the last byte of its stream."""
     request[SPAN] = NO_SPAN
-    operation = OPERATIONS.get(request.path)
-    if operation is None:
+    route = request.app[ROUTES].at(request)
+    if route is None or route.operation is None:
         return await handler(request)
-    with request.app[SERVICES].tracing.serving(operation, request.headers.items()) as span:
+    with request.app[SERVICES].tracing.serving(route.operation, request.headers.items()) as span:
         request[SPAN] = span
         if span.trace_id:
             request[FACTS]["trace_id"] = span.trace_id
@@ -45,7 +44,7 @@ async def trace(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await handler(request)
             status = response.status
         finally:
-            _tell_outcome(request, operation, status)
+            _tell_outcome(request, route.operation, status)
     return response
 
 

@@ -1,6 +1,6 @@
 """Lets in only those who have a key, where there are keys.
 
-Every path that is not listed as open needs one, even a path that does not exist: strangers do not learn which do.
+Every path but those of open routes needs one, even a path that does not exist: strangers do not learn which do.
 """
 
 import hmac
@@ -16,13 +16,12 @@ from pydantic import SecretStr
 
 from router.errors import InvalidApiKeyError
 from router.http.middleware import Handler
+from router.http.routing import ROUTES
 from router.services import FACTS
 from textdiffusion.keys import digest_of
 
 log = structlog.get_logger(__name__)
 
-OPEN_PATHS: Final = frozenset({"/", "/docs", "/health", "/healthz", "/metrics", "/openapi.json", "/version"})
-OPEN_FOLDERS: Final = ("/health/", "/playground/")
 SCHEME: Final = "bearer"
 PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
@@ -55,7 +54,7 @@ KEY_NAME = web.RequestKey("key_name", str)
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     keys = request.app[API_KEYS]
-    if keys and not _is_open(request.path):
+    if keys and not _is_open(request):
         request[KEY_NAME] = request[FACTS]["key"] = keys.name_of(request.headers.get("Authorization"))
     return await handler(request)
 
@@ -82,8 +81,9 @@ def warn_if_all_can_read(path: Path) -> None:
         log.warning("every user of this machine can read the API keys; chmod 600 ends that", path=str(path))
 
 
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+def _is_open(request: web.Request) -> bool:
+    route = request.app[ROUTES].near(request)
+    return route is not None and route.access == "open"
 
 
 def _is_from_here(request: web.Request) -> bool:

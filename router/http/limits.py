@@ -17,13 +17,13 @@ from limits.strategies import FixedWindowRateLimiter
 from router.errors import RateLimitExceededError
 from router.http.keys import API_KEYS, KEY_NAME
 from router.http.middleware import Handler
+from router.http.routing import ROUTES
 from router.http.windows import Clock, Windows
 
 REQUESTS, TOKENS = "requests", "tokens"
 LIMIT_HEADERS: Final = tuple(
     f"x-ratelimit-{part}-{name}" for name in (REQUESTS, TOKENS) for part in ("limit", "remaining", "reset")
 )
-LIMITED_PATHS: Final = frozenset({"/v1/chat/completions", "/v1/completions"})
 SUBNET_BITS: Final = 64  # who has one address of IPv6 has all of its subnet
 
 
@@ -136,7 +136,8 @@ def duration(seconds: float) -> str:
 
 
 def _is_limited(request: web.Request) -> bool:
-    return bool(request.app[RATE_LIMITS]) and request.method == "POST" and request.path in LIMITED_PATHS
+    route = request.app[ROUTES].of(request)
+    return bool(request.app[RATE_LIMITS]) and route is not None and route.limited
 
 
 def _try_again(problem: str, seconds: float) -> RateLimitExceededError:

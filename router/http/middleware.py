@@ -21,6 +21,7 @@ from router.errors import (
     body_of,
 )
 from router.http.paths import path_meant
+from router.http.routing import ROUTES
 from router.services import FACTS, REQUEST_ID
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,6 @@ log = structlog.get_logger(__name__)
 REQUEST_ID_HEADER = "x-request-id"
 ACCEPTABLE_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 CLIENT_LEFT = 499
-QUIET = ("/health", "/metrics", "/playground/")  # asked for so often that they would bury the rest of the log
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -102,7 +102,8 @@ def from_http(request: web.BaseRequest, error: web.HTTPException) -> RouterError
 
 def _log_request(request: web.Request, status: int, seconds: float) -> None:
     preflight = request.method == hdrs.METH_OPTIONS and status == 204  # noqa: PLR2004 - nothing else is answered so
-    level = log.debug if preflight or request.path.startswith(QUIET) else log.info
+    route = request.app[ROUTES].near(request)
+    level = log.debug if preflight or (route and route.quiet) else log.info
     level(
         "request",
         method=request.method,

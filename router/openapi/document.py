@@ -1,15 +1,14 @@
 """The OpenAPI document of this server."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from router.errors import ANSWERS, RouterError
-from router.errors import Answer as ErrorAnswer
+from router import errors
 from router.http.limits import REQUESTS, TOKENS
 from router.http.middleware import REQUEST_ID_HEADER
+from router.http.routing import JSON, Answer, Errors, Operation, Route, RouteTable, Stream
 from router.http.sse import json_text
-from router.openapi.operations import ALWAYS, JSON, OPERATIONS, Answer, Operation, Stream
 from router.openapi.schemas import Kind, components, reference
 from router.schema.fields import Strict
 from router.schema.responses import ErrorObject, Json
@@ -22,6 +21,12 @@ ABOUT: Final = (
     "object with all four keys."
 )
 KEY: Final = "apiKey"
+ALWAYS: Final[Errors] = (
+    errors.InvalidHttpError,
+    errors.HostNotAllowedError,
+    errors.ExpectationFailedError,
+    errors.InternalError,
+)
 
 # What the headers that errors come with have to say.
 HEADERS: Final = {
@@ -42,8 +47,9 @@ LIMIT_HEADERS: Final = {
 }
 
 
-def openapi_document() -> Json:
+def openapi_document(table: RouteTable) -> Json:
     """OpenAPI 3.1, as JSON."""
+    operations = table.documented.values()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,9 +58,9 @@ def openapi_document() -> Json:
             "description": ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(),
+        "paths": _paths(table.documented),
         "components": {
-            "schemas": components(_requests(), _answers()),
+            "schemas": components(_requests(operations), _answers(operations)),
             "parameters": {"RequestId": _request_id_parameter()},
             "headers": {
                 REQUEST_ID_HEADER: _header("the id of the request, its own or a new one"),
@@ -65,35 +71,41 @@ def openapi_document() -> Json:
     }
 
 
-def _paths() -> Json:
+def errors_of(route: Route, operation: Operation) -> Errors:
+    keyed: Errors = (errors.InvalidApiKeyError,) if route.access == "key" else ()
+    limited: Errors = (errors.RateLimitExceededError,) if route.limited else ()
+    return (*ALWAYS, *keyed, *limited, *operation.errors)
+
+
+def _paths(documented: Mapping[Route, Operation]) -> Json:
     paths: dict[str, Json] = defaultdict(dict)
-    for operation in OPERATIONS:
-        paths[operation.path][operation.method] = _operation(operation)
+    for route, operation in documented.items():
+        paths[route.template][route.method.lower()] = _operation(route, operation)
     return dict(paths)
 
 
-def _requests() -> Iterator[Kind]:
-    return (operation.request for operation in OPERATIONS if operation.request)
+def _requests(operations: Iterable[Operation]) -> Iterator[Kind]:
+    return (operation.request for operation in operations if operation.request)
 
 
-def _answers() -> Iterator[Kind]:
+def _answers(operations: Iterable[Operation]) -> Iterator[Kind]:
     yield ErrorObject
-    for operation in OPERATIONS:
+    for operation in operations:
         yield from (answer.kind for answer in operation.answers.values() if answer.kind)
         if operation.stream:
             yield operation.stream.kind
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(route: Route, operation: Operation) -> Json:
     described: Json = {
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": [_path_parameter(*one) for one in operation.parameters.items()]
         + [{"$ref": "#/components/parameters/RequestId"}],
-        "responses": _responses(operation),
+        "responses": _responses(route, operation),
         # Without keys there is nothing to show.
-        "security": [{KEY: []}, {}] if operation.needs_key else [],
+        "security": [{KEY: []}, {}] if route.access == "key" else [],
     }
     if operation.description:
         described["description"] = operation.description
@@ -131,15 +143,15 @@ def _request_body(request: type[Strict], examples: Mapping[str, Json]) -> Json:
     }
 
 
-def _responses(operation: Operation) -> Json:
+def _responses(route: Route, operation: Operation) -> Json:
     told = {str(status): _answer(answer) for status, answer in operation.answers.items()}
     if operation.stream:
         told["200"]["content"]["text/event-stream"] = _events(operation.stream)
-    by_status: dict[str, list[type[RouterError]]] = defaultdict(list)
-    for kind in (*ALWAYS, *operation.errors):
-        by_status[str(ANSWERS[kind].status)].append(kind)
+    by_status: dict[str, list[type[errors.RouterError]]] = defaultdict(list)
+    for kind in errors_of(route, operation):
+        by_status[str(errors.ANSWERS[kind].status)].append(kind)
     told.update({status: _errors(kinds) for status, kinds in by_status.items()})
-    common = [REQUEST_ID_HEADER, *(LIMIT_HEADERS if operation.is_limited else ())]
+    common = [REQUEST_ID_HEADER, *(LIMIT_HEADERS if route.limited else ())]
     shared = {name: {"$ref": f"#/components/headers/{name}"} for name in common}
     return {status: {**told[status], "headers": {**shared, **told[status]["headers"]}} for status in sorted(told)}
 
@@ -172,9 +184,9 @@ def _events(stream: Stream) -> Json:
     }
 
 
-def _errors(kinds: Sequence[type[RouterError]]) -> Json:
+def _errors(kinds: Sequence[type[errors.RouterError]]) -> Json:
     """The answer that all errors of one status share."""
-    answers = [ANSWERS[kind] for kind in kinds]
+    answers = [errors.ANSWERS[kind] for kind in kinds]
     description = "\n".join(f"`{_code(answer)}`: {answer.situation}" for answer in answers)
     headers = {
         name: _header(HEADERS[name]) for answer in answers for name in (*answer.headers, *answer.varying_headers)
@@ -184,11 +196,11 @@ def _errors(kinds: Sequence[type[RouterError]]) -> Json:
     return {"description": description, "headers": headers, "content": content}
 
 
-def _code(answer: ErrorAnswer) -> str:
+def _code(answer: errors.Answer) -> str:
     return answer.code or "null"
 
 
-def _error(answer: ErrorAnswer) -> ErrorObject:
+def _error(answer: errors.Answer) -> ErrorObject:
     message = answer.message or answer.situation
     return {"error": {"message": message, "type": answer.type, "param": None, "code": answer.code}}
 

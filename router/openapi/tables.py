@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from router.errors import ANSWERS, Answer
-from router.openapi.document import openapi_document
 from router.openapi.rows import Notation, Row, is_request, rows
 from router.openapi.schemas import REFERENCE
 from router.schema.fields import ONLY_NEUTRAL
@@ -16,10 +15,9 @@ NOTATION: Final = Notation(reference=lambda _: "object", literal=lambda value: f
 
 
 def fields_table(
-    name: str, *, also_of: str | None = None, not_of: str | None = None, tolerated_apart: bool = False
+    schemas: Json, name: str, *, also_of: str | None = None, not_of: str | None = None, tolerated_apart: bool = False
 ) -> str:
     """The fields of a schema and of all in it; only those that another one has too, or that it has not."""
-    schemas = openapi_document()["components"]["schemas"]
     shown = list(_flat(schemas, name))
     if also_of:
         others = list(_flat(schemas, also_of))
@@ -32,9 +30,8 @@ def fields_table(
     return _request_table([row for row in shown if row.supported or not tolerated_apart])
 
 
-def tolerated_table() -> str:
+def tolerated_table(schemas: Json) -> str:
     """Return the fields of requests for text that have no effect, with the values that are accepted."""
-    schemas = openapi_document()["components"]["schemas"]
     chat, completion = (list(_flat(schemas, name)) for name in ("ChatRequest", "CompletionRequest"))
     tolerated = [row for row in (*chat, *(row for row in completion if row not in chat)) if not row.supported]
     lines = ((f"`{row.name}`", _accepted(row), _where(row, chat, completion)) for row in tolerated)

@@ -16,6 +16,7 @@ import schemathesis
 from router.openapi.document import openapi_document
 from router.openapi.examples import MODEL_ID
 from router.openapi.rows import is_request
+from router.routes import TABLE
 from testing.folders import ROOT
 
 LAST_TOKEN = 2**32 - 2  # a vocabulary is counted in 32 bits
@@ -49,7 +50,7 @@ def strict(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "components": {**document["components"], "schemas": closed}}
 
 
-SCHEMA = schemathesis.openapi.from_dict(strict(openapi_document()))
+SCHEMA = schemathesis.openapi.from_dict(strict(openapi_document(TABLE)))
 SCHEMA.config.generation.update(max_examples=60, deterministic=True)
 
 

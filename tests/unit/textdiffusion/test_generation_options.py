@@ -11,6 +11,7 @@ from client.options import OPTIONS as FLAGS
 from client.options import WITHOUT_FLAG
 from router.openapi.document import openapi_document
 from router.pages import made_anew
+from router.routes import TABLE
 from router.schema.chat import ChatRequest
 from router.schema.completions import CompletionRequest
 from router.schema.responses import GenerationDefaults
@@ -62,7 +63,7 @@ def test_config_toml_has_what_has_a_default_and_nothing_else(option: Option) -> 
 @each_option
 @pytest.mark.parametrize("kind", [ChatRequest, CompletionRequest])
 def test_requests_have_it_with_its_meaning(option: Option, kind: type[OptionFields]) -> None:
-    described = openapi_document()["components"]["schemas"][kind.__name__]["properties"][option.name]
+    described = openapi_document(TABLE)["components"]["schemas"][kind.__name__]["properties"][option.name]
     assert described["description"] == kind.model_fields[option.name].description == option.meaning
 
 

@@ -12,8 +12,9 @@ import pytest
 from router.endpoints.documentation import HEADERS
 from router.openapi.document import openapi_document
 from router.openapi.page import page
+from router.routes import TABLE
 
-DOCUMENT = openapi_document()
+DOCUMENT = openapi_document(TABLE)
 PAGE = page(DOCUMENT)
 POLICY = HEADERS["Content-Security-Policy"]
 

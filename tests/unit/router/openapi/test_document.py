@@ -2,60 +2,60 @@ from typing import Any
 
 import pytest
 import schemathesis
-from aiohttp import hdrs
 from pydantic import TypeAdapter
 
-from router.app import build_app
 from router.errors import ANSWERS, MethodNotAllowedError
-from router.http.keys import OPEN_FOLDERS, OPEN_PATHS
-from router.http.limits import LIMITED_PATHS
-from router.openapi.document import openapi_document
-from router.openapi.operations import ALWAYS, OPERATIONS, Operation
+from router.http.routing import Operation, Route, RouteTable
+from router.openapi.document import errors_of, openapi_document
 from router.openapi.rows import is_request
 from router.openapi.schemas import NULL
+from router.routes import TABLE
 from router.schema.parsing import parse
-from router.workers.pool import Pool
-from textdiffusion.router_settings import RouterSettings
 
-DOCUMENT = openapi_document()
+DOCUMENT = openapi_document(TABLE)
+OPERATIONS = TABLE.documented.values()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
+every_route = pytest.mark.parametrize(
+    ("route", "operation"), TABLE.documented.items(), ids=[one.id for one in OPERATIONS]
+)
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 
 
 def test_it_is_a_valid_document() -> None:
-    schemathesis.openapi.from_dict(openapi_document()).validate()
+    schemathesis.openapi.from_dict(openapi_document(TABLE)).validate()
 
 
-def test_it_has_every_route_and_no_other() -> None:
-    app = build_app(RouterSettings(), Pool(()))
-    served = {
-        (route.resource.canonical, route.method.lower())
-        for route in app.router.routes()
-        if route.resource and route.method != hdrs.METH_HEAD  # comes with each GET
-    }
-    assert {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods} == served
+def test_it_has_every_route_that_says_so_and_no_other() -> None:
+    described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
+    assert described == {(route.template, route.method.lower()) for route in TABLE.documented}
 
 
-@every_operation
-def test_it_says_which_paths_need_a_key_and_which_are_limited(operation: Operation) -> None:
-    described = DOCUMENT["paths"][operation.path][operation.method]
-    is_open = operation.path in OPEN_PATHS or operation.path.startswith(OPEN_FOLDERS)
-    is_limited = operation.path in LIMITED_PATHS
-    assert bool(described["security"]) is not is_open
-    assert ("401" in described["responses"]) is not is_open
-    assert ("429" in described["responses"]) is is_limited
-    assert ("x-ratelimit-limit-tokens" in described["responses"]["200"]["headers"]) is is_limited
+def test_a_route_without_an_operation_is_not_in_it() -> None:
+    hidden, shown = TABLE.routes[:2]
+    table = RouteTable({hidden: None, shown: TABLE.documented[shown]})
+    assert table.routes == (hidden, shown)
+    assert openapi_document(table)["paths"].keys() == {shown.template}
+
+
+@every_route
+def test_it_says_which_paths_need_a_key_and_which_are_limited(route: Route, operation: Operation) -> None:
+    described = DOCUMENT["paths"][route.template][route.method.lower()]
+    assert described["operationId"] == operation.id
+    assert bool(described["security"]) is (route.access == "key")
+    assert ("401" in described["responses"]) is (route.access == "key")
+    assert ("429" in described["responses"]) is route.limited
+    assert ("x-ratelimit-limit-tokens" in described["responses"]["200"]["headers"]) is route.limited
 
 
 def test_every_error_can_happen_somewhere() -> None:
-    told = {*ALWAYS, *(kind for operation in OPERATIONS for kind in operation.errors)}
+    told = {kind for described in TABLE.documented.items() for kind in errors_of(*described)}
     assert told == ANSWERS.keys() - {MethodNotAllowedError}
 
 
-@every_operation
-def test_no_error_hides_behind_an_answer_of_the_same_status(operation: Operation) -> None:
-    assert not operation.answers.keys() & {ANSWERS[kind].status for kind in (*ALWAYS, *operation.errors)}
+@every_route
+def test_no_error_hides_behind_an_answer_of_the_same_status(route: Route, operation: Operation) -> None:
+    assert not operation.answers.keys() & {ANSWERS[kind].status for kind in errors_of(route, operation)}
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.request], ids=lambda operation: operation.id)
