@@ -7,7 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from router.admission import Admission, Queues
+from router.generation.admission import Admission, Queues
+from router.generation.service import GenerationService
 from router.http.cors import ALLOWED_ORIGINS, AllowedOrigins, allow_origin, answer_preflight
 from router.http.hosts import KNOWN_HOSTS, KnownHosts, check_host, needs_host_check
 from router.http.keys import API_KEYS, ApiKeys, authenticate
@@ -49,6 +50,7 @@ def build_app(
         settings=settings,
         pool=pool,
         queues=queues,
+        generation=GenerationService(pool, queues, settings.queue_timeout_seconds),
         metrics=Metrics(lambda: _queue_states(queues, pool)),
         tracing=tracing,
         status_path=status_path,

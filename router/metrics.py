@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
-from aiohttp import hdrs
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
@@ -20,6 +19,7 @@ AdmissionOutcome = Literal["admitted", "queue_full", "queue_timeout", "client_le
 # Beside the two ways to finish, as vLLM's counter of the same name has them: the client left, or something failed.
 ABORT, ERROR = "abort", "error"
 
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 HTTP_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300, 600)
 LATENCY_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960)
 WAIT_SECONDS = (
@@ -270,7 +270,7 @@ class _HttpFamilies:
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def count(self, route: str, method: str, status: int, seconds: float) -> None:
-        method = method if method in hdrs.METH_ALL else "other"
+        method = method if method in METHODS else "other"
         key = (route, method, status)
         if key not in self._series:
             self._series[key] = self._requests.labels(*key), self._durations.labels(route, method)

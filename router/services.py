@@ -6,7 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from router.admission import Queues
+from router.generation.admission import Queues
+from router.generation.service import GenerationService
 from router.metrics import Metrics
 from router.workers.pool import Pool
 from textdiffusion.router_settings import RouterSettings
@@ -20,6 +21,7 @@ class Services:
     settings: RouterSettings
     pool: Pool
     queues: Queues
+    generation: GenerationService
     metrics: Metrics
     tracing: Tracing = NO_TRACING
     status_path: str | None = None  # of the socket on which the launcher tells of itself

@@ -1,28 +1,24 @@
-"""What a request for text leaves in a trace: a span of its own, and one for each call that it costs.
+"""What a request for text leaves in a trace: a span of its own; within it is one for each call that it costs.
 
 The span says what the request's line in the log says, and what was asked for; of what users wrote, nothing. Only
 that span names the usage as OpenTelemetry does, so that whoever adds it up over all spans counts it once.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from aiohttp import web
 
-from router.errors import RouterError, answer_to
+from router.generation.call import SEEDS
+from router.generation.recorder import LEFT
 from router.http.middleware import CLIENT_LEFT, Handler
 from router.http.routing import ROUTES
-from router.jobs import SEEDS, Job
-from router.replies.reading import Reading
 from router.schema.generation import GenerationRequest
 from router.services import FACTS, REQUEST_ID, SERVICES
-from router.workers.worker import Worker
 from textdiffusion.spans import NO_SPAN, Span
 
 SPAN = web.RequestKey("span", Span)
 
-LEFT: Final = "client_left"
 PROVIDER: Final = "text-diffusion-inference"
 CLIENT_ERRORS: Final = range(400, 500)
 STANDARD_OPTIONS: Final = frozenset({"max_tokens", "temperature", "top_p", "top_k", "seed"})
@@ -70,43 +66,6 @@ def _told(asked: GenerationRequest) -> Iterator[tuple[str, str | float]]:
 def _attribute(option: str) -> str:
     """OpenTelemetry has names for some of them."""
     return f"{'gen_ai' if option in STANDARD_OPTIONS else 'tdi'}.request.{option}"
-
-
-@contextmanager
-def calling(request: web.Request, job: Job, worker: Worker, waited: float, *, retry: int) -> Iterator[Span]:
-    """The span of a call that has one choice denoised, once it has waited for so many seconds.
-
-    `retry` is how many workers were lost over it before.
-    """
-    with request[SPAN].calling("denoise") as call:
-        call.set(
-            lambda: {
-                "rpc.system.name": "grpc",
-                "server.address": worker.address,
-                "tdi.request.id": job.request.request_id,
-                "tdi.choice": job.index,
-                "tdi.queue_seconds": waited,
-                "tdi.retry": retry or None,
-            }
-        )
-        try:
-            yield call
-        except RouterError as error:
-            call.fail(answer_to(error).name)
-            raise
-        except ConnectionError:
-            call.fail(LEFT, is_fault=False)
-            raise
-
-
-def tell_end(call: Span, reading: Reading) -> None:
-    call.set(
-        lambda: {
-            "tdi.finish_reason": reading.finish_reason,
-            "tdi.forward_passes": reading.usage.forward_passes,
-            "tdi.committed_tokens": reading.usage.committed_tokens,
-        }
-    )
 
 
 def _tell_outcome(request: web.Request, operation: str, status: int) -> None:

@@ -3,8 +3,8 @@
 from aiohttp import web
 
 from router.endpoints.generation import generate
-from router.jobs import Prompt
-from router.replies.chat import ChatReply
+from router.generation.call import Prompt
+from router.replies.chat import ChatResponder
 from router.schema.chat import ChatRequest
 from router.schema.prompt import PromptRequest
 from router.text.chat_template import PromptEnd
@@ -12,7 +12,7 @@ from router.workers.model import Model
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
-    return await generate(request, ChatRequest, _prompts, ChatReply)
+    return await generate(request, ChatRequest, _prompts, ChatResponder)
 
 
 def prompt_end(asked: PromptRequest) -> PromptEnd:

@@ -4,14 +4,14 @@ from aiohttp import web
 
 from router.endpoints.generation import generate
 from router.errors import InvalidValueError
-from router.jobs import Prompt
-from router.replies.completion import CompletionReply
+from router.generation.call import Prompt
+from router.replies.completion import CompletionResponder
 from router.schema.completions import CompletionRequest
 from router.workers.model import Model
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
-    return await generate(request, CompletionRequest, _prompts, CompletionReply)
+    return await generate(request, CompletionRequest, _prompts, CompletionResponder)
 
 
 async def _prompts(asked: CompletionRequest, model: Model) -> list[Prompt]:

@@ -1,95 +1,122 @@
-"""From a validated request to the last byte of its reply, whole or as it is denoised.
-
-Each choice of a reply is a job of its own: it waits for its slot, has its worker, and writes its own pieces. The slot
-is free again, and the worker's work over, when the choice has been told to its end or nobody is there to be told.
-"""
+"""From a validated request to the last byte of its reply, whole or as it is generated."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
 import structlog
 from aiohttp import web
 
-from router.account import Account
-from router.admission import Ticket
-from router.endpoints.denoising import Denoising
-from router.endpoints.telling import Keeper, Listener, Teller
-from router.errors import (
-    DrainingError,
-    InternalError,
-    RouterError,
-    body_of,
-)
+from router.errors import DrainingError, InternalError, RouterError, body_of
+from router.generation.call import GenerationCall, Prompt
+from router.generation.output import ChoiceDelta
+from router.generation.recorder import LogObserver, MetricsObserver, RequestRecorder, TraceObserver
+from router.generation.usage import Usage
 from router.http.body import read_body
 from router.http.limits import charge_tokens
 from router.http.sse import EventStream, abandon, json_text
-from router.jobs import Job, Prompt, jobs_for
-from router.replies.reading import Piece
-from router.replies.reply import Reply
-from router.replies.usage import Usage, total
+from router.replies.reply import Responder
 from router.schema.generation import GenerationRequest
 from router.schema.parsing import parse_body
 from router.services import FACTS, REQUEST_ID, SERVICES
 from router.tracing import SPAN, tell_request
 from router.workers.model import Model
-from textdiffusion.tasks import cancelled, together
+from textdiffusion.tasks import cancelled
 
 R = TypeVar("R", bound=GenerationRequest)
 log = structlog.get_logger(__name__)
 
-MOST_TOLD_INLINE = 256  # tokens with log probabilities; more would hold up the event loop
+MAX_TOLD_INLINE = 256  # tokens with log probabilities; more would hold up the event loop
 LAST_WORDS_SECONDS = 1.0  # for a reader to be told that the deadline has passed
-
-Work = Sequence[tuple[Job, Ticket]]
 
 
 async def generate(
     request: web.Request,
     kind: type[R],
     prompts_of: Callable[[R, Model], Awaitable[Sequence[Prompt]]],
-    reply_to: Callable[[Model, R], Reply],
+    responder: Callable[[Model, R], Responder],
 ) -> web.StreamResponse:
-    """Raises a `RouterError` as long as nothing has been sent.
-
-    The place in the queue comes before the tokens: a server that is full should not tokenize for those it refuses.
-    """
+    """Answer a request for text. Raises a `RouterError` as long as nothing has been sent."""
     services = request.app[SERVICES]
     if services.draining:
         raise DrainingError
-    deadline = _now() + services.settings.request_timeout_seconds
+    deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_seconds
     asked = await parse_body(kind, await read_body(request))
     model = services.pool.model(asked.model)
     request[FACTS]["stream"] = asked.stream
     tell_request(request[SPAN], asked)
-    account = Account(services.metrics, request[FACTS], model.id, asked.choices, time.monotonic)
-    with account.kept(), services.queues.of(model.id).tickets(asked.choices) as tickets:
-        jobs = jobs_for(asked, await prompts_of(asked, model), model, request[REQUEST_ID])
-        charge_tokens(request, sum(job.positions for job in jobs))
-        generation = Generation(Denoising(request, asked, model, account, deadline))
-        return await generation.answer(list(zip(jobs, tickets, strict=True)), reply_to(model, asked))
+    call = build_call(
+        asked,
+        model,
+        partial(prompts_of, asked, model),
+        request_id=request[REQUEST_ID],
+        deadline=deadline,
+        charge=partial(charge_tokens, request),
+    )
+    reply = Reply(request, call, responder(model, asked))
+    return await (reply.stream() if asked.stream else reply.whole())
 
 
-class Generation:
-    """One request for text, once it is known what workers are to be asked."""
+def build_call(
+    asked: GenerationRequest,
+    model: Model,
+    encode_prompts: Callable[[], Awaitable[Sequence[Prompt]]],
+    *,
+    request_id: str,
+    deadline: float,
+    charge: Callable[[int], None] = lambda _: None,
+) -> GenerationCall:
+    return GenerationCall(
+        request_id=request_id,
+        model=model,
+        encode_prompts=encode_prompts,
+        deadline=deadline,
+        n=asked.n,
+        choices=asked.choices,
+        options=asked.options,
+        defaults=asked.own_defaults,
+        stop=asked.stop or (),
+        alternatives=asked.alternatives,
+        stream=asked.stream,
+        report_canvas=asked.diffusing,
+        charge=charge,
+        field_of_worker=asked.field_of_worker,
+    )
 
-    def __init__(self, denoising: Denoising) -> None:
-        self._denoising = denoising
-        self._request = denoising.request
-        self._services = denoising.request.app[SERVICES]
-        self._asked = denoising.asked
-        self._account = denoising.account
 
-    async def answer(self, work: Work, reply: Reply) -> web.StreamResponse:
-        """Raises a `RouterError` as long as nothing has been sent."""
-        if not self._asked.stream:
-            return await self._whole(work, reply)
+class Reply:
+    """The reply to one request, once it is known what is asked of which model."""
+
+    def __init__(self, request: web.Request, call: GenerationCall, responder: Responder) -> None:
+        services = request.app[SERVICES]
+        observers = (
+            MetricsObserver(services.metrics, call.model.id),
+            LogObserver(request[FACTS], call.model.id, call.choices),
+            TraceObserver(request[SPAN]),
+        )
+        self._request = request
+        self._call = call
+        self._responder = responder
+        self._keep_alive_seconds = services.settings.keep_alive_seconds
+        self._recorder = RequestRecorder(observers, choices=call.choices)
+        self._generation = services.generation
+
+    async def whole(self) -> web.Response:
+        async with aclosing(self._generation.generate(self._call, self._recorder)) as deltas:
+            told = [delta async for delta in deltas]
+        choices = sorted(told, key=lambda delta: delta.index)
+        body = partial(self._body, choices, told[-1].usage)
+        large = sum(len(choice.tokens) for choice in choices) > MAX_TOLD_INLINE
+        return web.Response(text=await asyncio.to_thread(body) if large else body(), content_type="application/json")
+
+    async def stream(self) -> web.StreamResponse:
         # `asyncio.wait_for` would lose, and have logged, what is raised while it cancels.
-        streaming = asyncio.create_task(self._stream(work, reply))
+        streaming = asyncio.create_task(self._stream())
         try:
-            await asyncio.wait({streaming}, timeout=max(self._denoising.seconds_left, 0) + LAST_WORDS_SECONDS)
+            left = self._call.deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({streaming}, timeout=max(left, 0) + LAST_WORDS_SECONDS)
             if streaming.done():
                 return streaming.result()
         except asyncio.CancelledError:
@@ -101,19 +128,10 @@ class Generation:
         abandon(self._request)  # the worker keeps to the deadline; a client may not read
         raise ConnectionAbortedError
 
-    async def _whole(self, work: Work, reply: Reply) -> web.Response:
-        keeper = Keeper(len(work))
-        usage = await self._run(work, keeper)
-        choices = keeper.choices
-        body = partial(_body, reply, choices, usage)
-        large = sum(len(choice.tokens) for choice in choices) > MOST_TOLD_INLINE
-        return web.Response(text=await asyncio.to_thread(body) if large else body(), content_type="application/json")
-
-    async def _stream(self, work: Work, reply: Reply) -> web.StreamResponse:
-        async with EventStream(self._request, self._services.settings.keep_alive_seconds) as stream:
+    async def _stream(self) -> web.StreamResponse:
+        async with EventStream(self._request, self._keep_alive_seconds) as stream:
             try:
-                teller = Teller(stream, reply, self._denoising.model, self._asked, _prompt_tokens(work))
-                usage = await self._run(work, teller)
+                usage = await self._send_deltas(stream)
             except RouterError as error:
                 return await self._end_with(error, stream)
             except ConnectionError:
@@ -121,42 +139,26 @@ class Generation:
             except Exception:
                 log.exception("unexpected error")
                 return await self._end_with(InternalError(), stream)
-            return await stream.end(*([reply.usage_chunk(usage)] if self._asked.include_usage else []))
+            return await stream.end(*self._responder.last_events(usage))
 
-    async def _end_with(self, error: RouterError, stream: EventStream) -> web.StreamResponse:
-        """Raises it where it can still have a status of its own."""
-        if not stream.opened:
-            raise error
-        self._account.lost(error)
-        return await stream.end(body_of(error))
-
-    async def _run(self, work: Work, listener: Listener) -> Usage:
-        """Has all choices denoised; the first failure ends the others and is raised."""
-        usages = await together(*(self._denoise(job, ticket, listener) for job, ticket in work))
-        usage = total([*usages, Usage(prompt_tokens=_prompt_tokens(work))])
-        self._account.cost(usage)
+    async def _send_deltas(self, stream: EventStream) -> Usage:
+        usage = Usage()
+        async with aclosing(self._generation.generate(self._call, self._recorder)) as deltas:
+            async for delta in deltas:
+                usage = delta.usage
+                try:
+                    await stream.send(*self._responder.events(delta))
+                except Exception as error:
+                    self._recorder.failed(error)
+                    raise
         return usage
 
-    async def _denoise(self, job: Job, ticket: Ticket, listener: Listener) -> Usage:
-        async with ticket.slot(self._patience(job)):
-            self._account.admitted(ticket)
-            return await self._denoising.run(job, ticket, listener)
+    async def _end_with(self, error: RouterError, stream: EventStream) -> web.StreamResponse:
+        """Raise it where it can still have a status of its own."""
+        if not stream.opened:
+            raise error
+        self._recorder.failed(error)
+        return await stream.end(body_of(error))
 
-    def _patience(self, job: Job) -> float:
-        """Seconds in which a choice has to have a slot; once the first has one, the others follow when they can."""
-        most = self._services.settings.queue_timeout_seconds if job.index == 0 else self._denoising.seconds_left
-        return min(most, self._denoising.seconds_left)
-
-
-def _prompt_tokens(work: Work) -> int:
-    """Tokens of the prompts, each once."""
-    prompts = {id(job.prompt): job.prompt for job, _ in work}.values()
-    return sum(prompt.length for prompt in prompts)
-
-
-def _body(reply: Reply, choices: Sequence[Piece], usage: Usage) -> str:
-    return json_text(reply.whole(choices, usage))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    def _body(self, choices: Sequence[ChoiceDelta], usage: Usage) -> str:
+        return json_text(self._responder.body(choices, usage))

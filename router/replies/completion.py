@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+from router.generation.output import ChoiceDelta, OutputToken
+from router.generation.usage import Usage
 from router.replies.logprobs import completion_logprobs
-from router.replies.reading import Piece, ReadToken
-from router.replies.reply import Reply
-from router.replies.usage import Usage
+from router.replies.reply import Responder
 from router.schema.completions import CompletionRequest
 from router.schema.responses import CompletionLogprobs, Json
 from router.workers.model import Model
 
 
-class CompletionReply(Reply):
+class CompletionResponder(Responder):
     prefix = "cmpl"
     whole_kind = chunk_kind = "text_completion"
 
@@ -20,22 +20,24 @@ class CompletionReply(Reply):
         texts = [_text(prompt.value, model) for prompt in asked.prompt] if asked.echo else []
         self._echoes = [text for text in texts for _ in range(asked.n)]
 
-    def opening(self, index: int, usage: Usage) -> list[Json]:
-        return [self.chunk(index, Piece(self._echoes[index]), usage)] if self._echoes else []
+    def _opening(self, index: int, usage: Usage) -> list[Json]:
+        if not self._echoes:
+            return []
+        return [self._chunk(self._delta(ChoiceDelta(index, self._echoes[index])), usage)]
 
-    def _choice(self, index: int, choice: Piece) -> Json:
-        echo = self._echoes[index] if self._echoes else ""
-        return {**self._delta(index, choice), "text": echo + choice.text, "logprobs": self._logprobs(choice.tokens)}
+    def _choice(self, choice: ChoiceDelta) -> Json:
+        echo = self._echoes[choice.index] if self._echoes else ""
+        return {**self._delta(choice), "text": echo + choice.text, "logprobs": self._logprobs(choice.tokens)}
 
-    def _delta(self, index: int, piece: Piece) -> Json:
+    def _delta(self, delta: ChoiceDelta) -> Json:
         return {
-            "index": index,
-            "text": piece.text,
-            "logprobs": self._logprobs(piece.tokens) if piece.tokens else None,
-            "finish_reason": piece.finish_reason,
+            "index": delta.index,
+            "text": delta.text,
+            "logprobs": self._logprobs(delta.tokens) if delta.tokens else None,
+            "finish_reason": delta.finish_reason,
         }
 
-    def _logprobs(self, tokens: Sequence[ReadToken]) -> CompletionLogprobs | None:
+    def _logprobs(self, tokens: Sequence[OutputToken]) -> CompletionLogprobs | None:
         if self._alternatives is None:
             return None
         return completion_logprobs(tokens, self._model.tokenizer, self._alternatives)

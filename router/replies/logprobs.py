@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from router.errors import BadWorkerResponseError
-from router.replies.reading import ReadToken
+from router.generation.output import OutputToken
 from router.schema.responses import ChatLogprobs, CompletionLogprobs, TokenLogprob
 from router.text.tokenizer import ChatTokenizer
 from textdiffusion.v1 import textdiffusion_pb2 as pb
@@ -16,7 +16,7 @@ from textdiffusion.v1 import textdiffusion_pb2 as pb
 LEAST = -9999.0  # what OpenAI says for a probability of next to nothing; JSON has no infinity
 
 
-def chat_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, alternatives: int) -> ChatLogprobs:
+def chat_logprobs(tokens: Sequence[OutputToken], tokenizer: ChatTokenizer, alternatives: int) -> ChatLogprobs:
     return {
         "content": [
             {
@@ -29,7 +29,9 @@ def chat_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, alterna
     }
 
 
-def completion_logprobs(tokens: Sequence[ReadToken], tokenizer: ChatTokenizer, alternatives: int) -> CompletionLogprobs:
+def completion_logprobs(
+    tokens: Sequence[OutputToken], tokenizer: ChatTokenizer, alternatives: int
+) -> CompletionLogprobs:
     return {
         "tokens": [_named(tokenizer.token_bytes(token.committed.id)) for token in tokens],
         "token_logprobs": [_bounded(token.committed.logprob) for token in tokens],

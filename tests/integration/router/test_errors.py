@@ -12,7 +12,7 @@ import pytest
 
 from router import errors
 from router.errors import ANSWERS, ClientError, RouterError, ServiceError, body_of, from_grpc
-from router.replies.reading import Piece, Reading
+from router.generation.output import ChoiceDelta, OutputProcessor
 from testing.waiting import eventually
 from testing.worker import FakeWorker
 from textdiffusion.wire import CONTEXT_LENGTH, context_length_exceeded
@@ -177,7 +177,7 @@ async def test_a_client_that_stops_reading_is_cut_off_at_its_deadline(
     worker: FakeWorker, start_router: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     router = await start_router(worker.address, request_timeout_seconds=0.2)
-    monkeypatch.setattr(Reading, "push", lambda *_: Piece("more than any buffer holds " * 500_000))
+    monkeypatch.setattr(OutputProcessor, "push", lambda *_: ChoiceDelta(0, "more than any buffer holds " * 500_000))
     worker.script.hang_after = 1
     body = json.dumps({**ASK, "stream": True}).encode()
     async with router.connection() as (reader, writer):

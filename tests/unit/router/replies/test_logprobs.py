@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from router.errors import BadWorkerResponseError
+from router.generation.output import OutputToken
 from router.replies.logprobs import LEAST, chat_logprobs, completion_logprobs
-from router.replies.reading import ReadToken
 from router.text.tokenizer import ChatTokenizer
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
@@ -13,15 +13,15 @@ NAN, INFINITY = float("nan"), float("inf")
 FORMS = pytest.mark.parametrize("logprobs_of", [chat_logprobs, completion_logprobs])
 
 
-def read(logprob: float, *top: float) -> list[ReadToken]:
+def read(logprob: float, *top: float) -> list[OutputToken]:
     alternatives = [pb.TokenLogprob(id=rank, logprob=one) for rank, one in enumerate(top)]
-    return [ReadToken(pb.CommittedToken(id=0, logprob=logprob, top=alternatives), 0, 1)]
+    return [OutputToken(pb.CommittedToken(id=0, logprob=logprob, top=alternatives), 0, 1)]
 
 
 @FORMS
 @pytest.mark.parametrize("tokens", [read(NAN), read(INFINITY), read(-1.0, -1.0, NAN)])
 def test_what_is_no_log_probability_is_the_worker_s_mistake(
-    tokenizer: ChatTokenizer, logprobs_of: Callable[..., Any], tokens: list[ReadToken]
+    tokenizer: ChatTokenizer, logprobs_of: Callable[..., Any], tokens: list[OutputToken]
 ) -> None:
     with pytest.raises(BadWorkerResponseError):
         logprobs_of(tokens, tokenizer, 2)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from router.endpoints.generation import build_call
 from router.errors import InvalidValueError
-from router.jobs import Prompt, jobs_for
+from router.generation.call import Prompt, build_choice_requests
 from router.schema.chat import ChatRequest
 from router.schema.completions import CompletionRequest
 from router.text.tokenizer import ChatTokenizer
@@ -25,6 +26,10 @@ FOREIGN = {
 }
 
 
+async def no_prompts() -> list[Prompt]:
+    return []
+
+
 @pytest.fixture
 def sent(tokenizer: ChatTokenizer) -> Sent:
     """The options of a chat, or of a completion, for a model of whose kind its worker says this."""
@@ -35,8 +40,10 @@ def sent(tokenizer: ChatTokenizer) -> Sent:
             vocab_size=1000, max_sequence_length=100, defaults=defaults, **(info or {"family": "illada"})
         )
         asked = CompletionRequest(prompt="x", **fields) if completion else ChatRequest(messages=MESSAGES, **fields)
-        (job,) = jobs_for(asked, [Prompt([1], "messages")], Model.from_info(told, tokenizer, created=0), "id")
-        return job.request.options
+        model = Model.from_info(told, tokenizer, created=0)
+        call = build_call(asked, model, no_prompts, request_id="id", deadline=0.0)
+        (choice,) = build_choice_requests(call, [Prompt([1], "messages")])
+        return choice.request.options
 
     return send
 

@@ -2,14 +2,19 @@ from typing import Any
 
 import pytest
 
+from router.endpoints.generation import build_call
 from router.errors import ContextLengthExceededError, InvalidValueError
-from router.jobs import Job, Prompt, jobs_for
+from router.generation.call import ChoiceRequest, Prompt, build_choice_requests
 from router.schema.chat import ChatRequest
 from router.text.tokenizer import ChatTokenizer
 from router.workers.model import Model
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
 PROMPT = list(range(90))
+
+
+async def no_prompts() -> list[Prompt]:
+    return []
 
 
 @pytest.fixture
@@ -19,10 +24,11 @@ def jobs(tokenizer: ChatTokenizer) -> Any:
     )
     model = Model.from_info(info, tokenizer, created=0)
 
-    def make(*prompts: Prompt | list[int], **fields: Any) -> list[Job]:
+    def make(*prompts: Prompt | list[int], **fields: Any) -> list[ChoiceRequest]:
         chat = ChatRequest(model="m", messages=[{"role": "user", "content": "x"}], **fields)
         given = [prompt if isinstance(prompt, Prompt) else Prompt(prompt, "messages") for prompt in prompts or [PROMPT]]
-        return jobs_for(chat, given, model, "id")
+        call = build_call(chat, model, no_prompts, request_id="id", deadline=0.0)
+        return build_choice_requests(call, given)
 
     return make
 

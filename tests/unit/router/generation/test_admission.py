@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission import Admission, Queues, Ticket
 from router.errors import NoHealthyWorkersError, QueueTimeoutError, ServerOverloadedError
+from router.generation.admission import Admission, Queues, Ticket
 from testing.waiting import eventually
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router.errors import BadWorkerResponseError
-from router.replies.reading import Piece, Reading
+from router.generation.output import ChoiceDelta, OutputProcessor
 from router.text.tokenizer import ChatTokenizer
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 
@@ -45,13 +45,13 @@ def step_by_step(ids: Sequence[int], chance: random.Random) -> list[pb.GenerateU
     return [*updates, finished(ids, len(updates), told=False)]
 
 
-def read(reading: Reading, updates: Sequence[pb.GenerateUpdate]) -> list[Piece]:
-    pieces: list[Piece] = []
+def read(output: OutputProcessor, updates: Sequence[pb.GenerateUpdate]) -> list[ChoiceDelta]:
+    deltas: list[ChoiceDelta] = []
     for update in updates:
-        pieces.append(reading.push(update))
-        if pieces[-1].finish_reason:
+        deltas.append(output.push(update))
+        if deltas[-1].finish_reason:
             break
-    return pieces
+    return deltas
 
 
 @SHARED
@@ -60,15 +60,15 @@ def test_what_is_streamed_is_what_is_told_as_a_whole(
     tokenizer: ChatTokenizer, ids: Callable[[str], list[int]], text: str, stops: list[str], seed: int
 ) -> None:
     token_by_token = seed % 2 == 0
-    whole = read(Reading(tokenizer, [], stops, token_by_token=True), [finished(ids(text), 1, told=True)])
-    reading = Reading(tokenizer, [], stops, token_by_token=token_by_token)
-    pieces = read(reading, step_by_step(ids(text), random.Random(seed)))
-    assert "".join(piece.text for piece in pieces) == whole[0].text
-    assert pieces[-1].finish_reason == whole[0].finish_reason
+    whole = read(OutputProcessor(tokenizer, [], stops, token_by_token=True), [finished(ids(text), 1, told=True)])
+    output = OutputProcessor(tokenizer, [], stops, token_by_token=token_by_token)
+    deltas = read(output, step_by_step(ids(text), random.Random(seed)))
+    assert "".join(delta.text for delta in deltas) == whole[0].text
+    assert deltas[-1].finish_reason == whole[0].finish_reason
     assert text.startswith(whole[0].text)
     assert not any(stop in whole[0].text for stop in stops)
     if token_by_token:
-        tokens = [token for piece in pieces for token in piece.tokens]
+        tokens = [token for delta in deltas for token in delta.tokens]
         assert [(one.committed.id, one.start, one.end) for one in tokens] == [
             (one.committed.id, one.start, one.end) for one in whole[0].tokens
         ]
@@ -79,13 +79,13 @@ def test_what_is_streamed_is_what_is_told_as_a_whole(
 def test_tokens_are_told_with_the_text_that_they_are_in(
     tokenizer: ChatTokenizer, ids: Callable[[str], list[int]], text: str, stops: list[str], seed: int
 ) -> None:
-    reading, shown, begun = Reading(tokenizer, [], stops, token_by_token=True), "", 0
-    for piece in read(reading, step_by_step(ids(text), random.Random(seed))):
-        shown += piece.text
-        for token in piece.tokens:
+    output, shown, begun = OutputProcessor(tokenizer, [], stops, token_by_token=True), "", 0
+    for delta in read(output, step_by_step(ids(text), random.Random(seed))):
+        shown += delta.text
+        for token in delta.tokens:
             assert begun <= token.start <= token.end
             assert token.start < max(len(shown), 1)
-            assert token.end <= len(shown) or piece.finish_reason
+            assert token.end <= len(shown) or delta.finish_reason
             begun = token.start
     spelled = b"".join(tokenizer.token_bytes(token) for token in ids(text))
     assert spelled.decode() == text
@@ -95,21 +95,22 @@ def test_a_stop_string_ends_the_count_of_tokens_where_it_ends(
     tokenizer: ChatTokenizer, ids: Callable[[str], list[int]]
 ) -> None:
     tokens = ids("w, w, w, w")
-    reading = Reading(tokenizer, [], [", w, "], token_by_token=True)
-    pieces = read(reading, [pb.GenerateUpdate(committed=[committed(tokens, at, 3) for at in range(10)], ready=10)])
-    assert "".join(piece.text for piece in pieces) == "w"
-    assert (reading.usage.completion_tokens, reading.usage.forward_passes, reading.usage.committed_tokens) == (6, 3, 10)
+    output = OutputProcessor(tokenizer, [], [", w, "], token_by_token=True)
+    deltas = read(output, [pb.GenerateUpdate(committed=[committed(tokens, at, 3) for at in range(10)], ready=10)])
+    usage = deltas[-1].usage
+    assert "".join(delta.text for delta in deltas) == "w"
+    assert (usage.completion_tokens, usage.forward_passes, usage.committed_tokens) == (6, 3, 10)
 
 
 def test_special_tokens_are_told_although_they_are_no_text(tokenizer: ChatTokenizer, raw_tokenizer: Any) -> None:
     ids = raw_tokenizer.encode("a<|eot_id|>b<|eot_id|>").ids
-    (piece,) = read(Reading(tokenizer, [], token_by_token=True), [finished(ids, 1, told=True)])
-    assert piece.text == "ab"
-    assert [one.committed.id for one in piece.tokens] == ids
+    (delta,) = read(OutputProcessor(tokenizer, [], token_by_token=True), [finished(ids, 1, told=True)])
+    assert delta.text == "ab"
+    assert [one.committed.id for one in delta.tokens] == ids
 
 
 @pytest.mark.parametrize("reason", [pb.FINISH_REASON_UNSPECIFIED, pb.FINISH_REASON_CANCELLED])
 def test_an_end_without_a_reason_that_a_client_knows_is_not_believed(tokenizer: ChatTokenizer, reason: Any) -> None:
     update = pb.GenerateUpdate(finished=pb.GenerateResponse(finish_reason=reason))
     with pytest.raises(BadWorkerResponseError):
-        Reading(tokenizer, []).push(update)
+        OutputProcessor(tokenizer, []).push(update)

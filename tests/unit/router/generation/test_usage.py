@@ -1,7 +1,7 @@
 from openai.types import CompletionUsage
 from openai.types.completion_usage import CompletionTokensDetails, PromptTokensDetails
 
-from router.replies.usage import Usage, total
+from router.generation.usage import Usage, total
 
 ONE = Usage(prompt_tokens=5, completion_tokens=3, forward_passes=2, committed_tokens=8)
 

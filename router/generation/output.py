@@ -1,13 +1,13 @@
-"""One choice read in order: from what a worker commits to what a client may see."""
+"""One choice in reading order: from what a worker commits to text that may be shown."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
 from router.errors import BadWorkerResponseError
-from router.replies.usage import Usage
+from router.generation.usage import NO_USAGE, Usage
 from router.schema.responses import FinishReason
 from router.text.detokenizer import Detokenizer
 from router.text.frontier import CommittedFrontier
@@ -21,7 +21,7 @@ FINISH_REASONS: Final[Mapping[int, FinishReason]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class ReadToken:
+class OutputToken:
     """A committed token and where its text stands in that of the choice, in characters."""
 
     committed: pb.CommittedToken
@@ -30,16 +30,26 @@ class ReadToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What one update made readable; `finish_reason` is there on the last one."""
+class ChoiceDelta:
+    """What one update made readable of a choice, or all of it where the call does not stream.
 
+    `finish_reason` is there on the last one. `usage` is that of the choice so far, without its prompt; the service
+    makes it that of the call. `update` is what the worker told.
+    """
+
+    index: int
     text: str
-    tokens: Sequence[ReadToken] = ()
+    tokens: Sequence[OutputToken] = ()
     finish_reason: FinishReason | None = None
+    usage: Usage = NO_USAGE
+    update: pb.GenerateUpdate | None = None
 
 
-class Reading:
-    """With `token_by_token` the pieces name their tokens, and the count of tokens ends with a stop string."""
+class OutputProcessor:
+    """Turns a worker's updates of one choice into text, in order, whole characters, and no part of a stop string.
+
+    With `token_by_token` deltas name their tokens, and the count of tokens ends with a stop string.
+    """
 
     def __init__(
         self,
@@ -47,36 +57,36 @@ class Reading:
         end_ids: Sequence[int],
         stops: Sequence[str] = (),
         *,
+        index: int = 0,
         before: Sequence[int] = (),
         token_by_token: bool = False,
     ) -> None:
+        self._index = index
         self._frontier = CommittedFrontier(end_ids)
         self._detokenizer = Detokenizer(tokenizer.decode, before)
         self._stops = StopStrings(stops)
         self._token_by_token = token_by_token
-        self._pending: deque[ReadToken] = deque()
+        self._pending: deque[OutputToken] = deque()
         self._undecoded: list[pb.CommittedToken] = []
         self._length = 0  # characters, held back ones included
         self._shown = 0  # characters
         self._read = 0  # tokens
-        self.finish_reason: FinishReason | None = None
         self._usage = Usage()
 
-    @property
-    def usage(self) -> Usage:
-        """Of the reply so far; the worker's own count once it has finished."""
-        return self._usage
+    def push(self, update: pb.GenerateUpdate) -> ChoiceDelta:
+        """Return what an update makes readable; usage is the worker's own once it has finished.
 
-    def push(self, update: pb.GenerateUpdate) -> Piece:
-        """Raises `BadWorkerResponseError` if the worker contradicts itself."""
+        Raises `BadWorkerResponseError` if the worker contradicts itself.
+        """
         readable = self._frontier.commit(update.committed, update.ready)
         text = self._text_of(readable, update.finished)
         if update.HasField("finished") and not self._stops.found:
             text += self._stops.push(self._decoded(self._detokenizer.flush(), last=True)) + self._stops.flush()
         self._shown += len(text)
         self._count(update)
-        self.finish_reason = self._finish_reason(update)
-        return Piece(text, self._tokens_shown(finished=self.finish_reason is not None), self.finish_reason)
+        reason = self._finish_reason(update)
+        tokens = self._tokens_shown(finished=reason is not None)
+        return ChoiceDelta(self._index, text, tokens, reason, self._usage, update)
 
     def _text_of(self, readable: Sequence[pb.CommittedToken], finished: pb.GenerateResponse) -> str:
         """The text of what became readable and, in the last update, of output that no step told of."""
@@ -100,7 +110,7 @@ class Reading:
     def _decoded(self, text: str, *, last: bool = False) -> str:
         """Notes the tokens that this text was decoded from: all since the last text."""
         if text or last:
-            self._pending += (ReadToken(token, self._length, self._length + len(text)) for token in self._undecoded)
+            self._pending += (OutputToken(token, self._length, self._length + len(text)) for token in self._undecoded)
             self._undecoded.clear()
             self._length += len(text)
         return text
@@ -130,9 +140,9 @@ class Reading:
             raise BadWorkerResponseError
         return reason
 
-    def _tokens_shown(self, *, finished: bool) -> list[ReadToken]:
+    def _tokens_shown(self, *, finished: bool) -> list[OutputToken]:
         """The tokens whose text was shown; at the end of the reply also all others, but none behind a stop string."""
-        tokens: list[ReadToken] = []
+        tokens: list[OutputToken] = []
         while self._pending and (self._pending[0].end <= self._shown or finished):
             token = self._pending.popleft()
             if not self._stops.found or token.start < self._shown:
@@ -147,3 +157,10 @@ def _tokens(finished: pb.GenerateResponse, first: int) -> list[pb.CommittedToken
         told.get(position) or pb.CommittedToken(position=position, id=token)
         for position, token in enumerate(finished.output.ids[first:], start=first)
     ]
+
+
+def join_deltas(deltas: Sequence[ChoiceDelta]) -> ChoiceDelta:
+    """Return a choice whole."""
+    last = deltas[-1]
+    tokens = [token for delta in deltas for token in delta.tokens]
+    return replace(last, text="".join(delta.text for delta in deltas), tokens=tokens)

@@ -1,8 +1,9 @@
-"""What a reply cost."""
+"""What a call has cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from typing import Final
 
 from router.schema.responses import UsageObject
 
@@ -52,5 +53,8 @@ class Usage:
         }
 
 
+NO_USAGE: Final = Usage()
+
+
 def total(usages: Iterable[Usage]) -> Usage:
-    return reduce(Usage.__add__, usages, Usage())
+    return reduce(Usage.__add__, usages, NO_USAGE)
