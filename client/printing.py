@@ -5,9 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
-
-from typing_extensions import Self
+from typing import Final, Self, TextIO
 
 from client.chunks import Chunk
 from client.errors import UnwritableError

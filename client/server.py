@@ -138,7 +138,7 @@ def _told_plainly(url: str, seconds: float | None) -> Iterator[None]:
         raise NoServerError(f"there is no secure connection to {url}: {error}") from error
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
         raise NoServerError(f"no server answers at {url}; `just run-launcher` starts one") from error
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         raise NoServerError(f"{url} accepted the connection, but did not answer within {seconds:g} s") from error
     except aiohttp.ClientError as error:
         raise RefusedError(f"the connection to {url} broke off") from error

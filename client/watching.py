@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Self
 
 from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
-from typing_extensions import Self
 
 from client.cells import BOUNDARY, MASK, SPECIAL, Cell, Look, Row, cells_of, focus_of, rows_of, window
 from client.chunks import Chunk

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 NAME = "launcher"
@@ -53,7 +53,7 @@ class Console:
     def _line(self, name: str, text: str, level: Level) -> str:
         if not self._json:
             return f"{name} | {text}"
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         return json.dumps({"event": text, "level": level, "timestamp": now, "process": name}, ensure_ascii=False)
 
     def _write(self, stream: TextIO, line: str) -> None:

@@ -39,7 +39,7 @@ async def find_devices(folder: Path = Path("/dev")) -> Mapping[str, int | None]:
     asked = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE)
     try:
         answer, _ = await asyncio.wait_for(asked.communicate(), FIND_SECONDS)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return on_cpu
     finally:
         if asked.returncode is None:

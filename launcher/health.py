@@ -1,6 +1,5 @@
 """How a process is doing, as it says itself. That it runs, or that its socket is there, does not say so."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -109,5 +108,5 @@ class RouterHealth:
             async with self._session.get(path, timeout=timeout, raise_for_status=True) as response:
                 answer: Mapping[str, Any] = await response.json()
                 return answer
-        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError, OSError):
+        except (TimeoutError, aiohttp.ClientError, ValueError, OSError):
             return None

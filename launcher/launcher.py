@@ -4,7 +4,7 @@ Exit codes: 0 stopped when asked, 1 the settings cannot be used, 2 the start fai
 """
 
 import asyncio
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 from launcher.ports import Doors
@@ -96,7 +96,7 @@ class Launcher:
 
         If a process does not start, those stay that had been applied before it; see `Stack.apply`.
         """
-        at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        at = datetime.now(UTC).isoformat(timespec="seconds")
         self._watch = watch_of(self._line)
         try:
             root = self._line.read()

@@ -11,9 +11,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
-
-from typing_extensions import Self
+from typing import Final, Self
 
 from textdiffusion.addresses import BACKLOG, TcpAddress
 from textdiffusion.configuration import ConfigurationError

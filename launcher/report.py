@@ -96,6 +96,6 @@ async def _ask(socket: Path) -> LauncherStatus | None:
             return status
     except (aiohttp.ClientError, FileNotFoundError):
         return None
-    except asyncio.TimeoutError:
+    except TimeoutError:
         sys.stderr.write(f"the launcher at {socket} does not answer\n")
         return None

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
-from typing_extensions import Self
 
 from textdiffusion.chat_templates import read_chat_template
 from textdiffusion.configuration import CommandLine, ConfigurationError, RootSettings, Tree, merged

@@ -1,6 +1,5 @@
 """What the launcher says of the processes that it runs."""
 
-import asyncio
 from typing import Final
 
 import aiohttp
@@ -25,6 +24,6 @@ async def launcher_status(path: str, seconds: float = ANSWER_SECONDS) -> Launche
             session.get(f"http://launcher{STATUS_PATH}") as response,
         ):
             return ANSWER.validate_json(await response.read())
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValidationError) as error:
+    except (TimeoutError, aiohttp.ClientError, OSError, ValidationError) as error:
         log.debug("the launcher does not say how it is", reason=type(error).__name__)
         return None

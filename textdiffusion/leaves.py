@@ -64,8 +64,7 @@ def section_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _is(annotation: Any, kind: type) -> bool:
-    # Up to Python 3.10 the likes of list[int] pass for classes.
-    return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, kind)
+    return isinstance(annotation, type) and issubclass(annotation, kind)
 
 
 def has_secret(annotation: Any) -> bool:

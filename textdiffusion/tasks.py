@@ -1,4 +1,4 @@
-"""Tasks that belong together and end together; Python 3.10 has no `asyncio.TaskGroup`."""
+"""Tasks that belong together and end together; the first failure is raised by itself, and not as one of a group."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

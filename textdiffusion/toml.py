@@ -2,14 +2,10 @@
 
 import codecs
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+import tomli
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -27,10 +23,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is encoded in UTF-16, as some editors and PowerShell's > do; save it as UTF-8")
     try:
         text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig").read()  # with line ends of any system
-        tree: dict[str, Any] = tomllib.loads(text)
+        tree: dict[str, Any] = tomli.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not TOML, which is encoded in UTF-8: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except tomli.TOMLDecodeError as error:
         raise ValueError(f"{path}: is not TOML: {error}") from error
     except RecursionError as error:
         raise ValueError(f"{path}: is nested too deeply") from error

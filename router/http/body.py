@@ -30,7 +30,7 @@ async def read_body(request: web.Request) -> bytes:
         if request.content.is_eof():  # it came with the head, as most do
             return await request.read()
         return await asyncio.wait_for(request.read(), seconds)
-    except asyncio.TimeoutError as error:
+    except TimeoutError as error:
         raise RequestTimeoutError(f"The request body did not arrive within {seconds:g} seconds.") from error
     except web.RequestPayloadError as error:
         raise InvalidJsonError("The request body ended early or cannot be read.") from error

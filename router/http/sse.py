@@ -3,10 +3,9 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from aiohttp import web
-from typing_extensions import Self
 
 from router.services import FACTS
 from textdiffusion.tasks import cancelled

@@ -1,9 +1,9 @@
 """The shapes of what is answered; OpenAI's, and beside them what only a diffusion model can tell."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from textdiffusion.generation_options import OPTIONS
 

@@ -6,11 +6,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import pytest
-from typing_extensions import Self
 
 from testing.worker import FakeWorker, running
 from tests.integration.router.processes import PATIENCE_SECONDS, RouterProcess, router_process, status_of

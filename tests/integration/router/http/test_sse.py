@@ -38,7 +38,7 @@ class Served:
         """Whether anything comes within a few keep-alives."""
         try:
             return bool(await asyncio.wait_for(asyncio.get_running_loop().sock_recv(self._connection, 4096), 0.3))
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
 
 
