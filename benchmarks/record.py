@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ def write(file: Path, *, machine: str | None = None, rows: Sequence[Mapping[str,
     """Writes the figures; `rows`, of which there may be many, take a line each at the end."""
     run = {
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine or processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),

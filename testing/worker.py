@@ -118,7 +118,8 @@ class FakeWorker(rpc.TextGenerationServiceServicer):
         return pb.CommittedToken(position=position, id=token, step=step, logprob=-(position + 0.5), top=top)
 
     def _finished(self, request: pb.GenerateRequest) -> pb.GenerateResponse:
-        ends = set() if request.options.ignore_eos else set(self.info.eos_token_ids)
+        own = () if request.options.ignore_eos else self.info.eos_token_ids
+        ends = {*own, *request.options.stop_token_ids}
         length = next((i for i, token in enumerate(self.script.tokens) if token in ends), len(self.script.tokens))
         return pb.GenerateResponse(
             request_id=request.request_id,

@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 MAX_LOGIT_BIASES: Final = 1024
 MAX_BIAS: Final = 100.0
+MAX_STOP_TOKENS: Final = 128
 MAX_END_OF_THINKING_IDS: Final = 32
 
 
@@ -75,6 +76,7 @@ Power = Annotated[float, Ge(0), Le(100)]
 TopK = Annotated[int, Ge(-1), Lt(2**31), Taken(_all_if_off)]
 Seed = Annotated[int, Ge(-(2**63)), Lt(2**64), Taken(_unsigned)]
 Biases = Annotated[dict[int, Annotated[float, Ge(-MAX_BIAS), Le(MAX_BIAS)]], MaxLen(MAX_LOGIT_BIASES)]
+StopTokens = Annotated[list[Natural], MaxLen(MAX_STOP_TOKENS)]
 EndOfThinking = Annotated[list[Natural], MinLen(1), MaxLen(MAX_END_OF_THINKING_IDS)]
 
 _OF_THINKING: Final = KnownTo("illada")
@@ -174,6 +176,10 @@ class GenerationOptions(DefaultOptions):
     ignore_eos: Annotated[
         bool,
         Meaning("fill the whole canvas; end tokens and what follows them are then tokens of the reply"),
+    ]
+    stop_token_ids: Annotated[
+        StopTokens | None,
+        Meaning("token ids that end the reply as the model's own end tokens do, also with `ignore_eos`"),
     ]
     end_of_thinking_ids: Annotated[
         EndOfThinking | None,

@@ -57,7 +57,7 @@ _NEUTRAL: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
         "remasking_temperature": (0,),
     }
 )
-_NO_OPTIONS: Final = frozenset({"stop_token_ids", "top_logprobs"})  # they belong to the router's side of a request
+_NO_OPTIONS: Final = frozenset({"top_logprobs"})  # it belongs to the router's side of a request
 _DONE: Final = _NO_OPTIONS | {option.wire_name for option in OPTIONS.values()}
 _UNSUPPORTED: Final = "is not supported by this model"
 

@@ -1,6 +1,5 @@
 """A client of any server that speaks OpenAI's API."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +36,7 @@ class Client:
                 if not stream or response.status != HTTP_OK:
                     return whole_reply(response.status, await response.read())
                 return await _read_stream(response, clock)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return Reply(status=None, error="timeout", message="no reply within the time that a request may take")
         except aiohttp.ClientConnectorError as error:
             return Reply(status=None, error="cannot_connect", message=str(error))
@@ -50,7 +49,7 @@ class Client:
         try:
             async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=MODELS_SECONDS)) as response:
                 status, body = response.status, await response.read()
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnusableServerError(f"{url} does not answer: {str(error) or 'nothing came'}") from error
         try:
             return str(json.loads(body)["data"][0]["id"])

@@ -1,6 +1,5 @@
 """A client that keeps every character of a reply, and its end, however it comes."""
 
-import asyncio
 from typing import Final
 
 import aiohttp
@@ -40,7 +39,7 @@ class Client:
                     for event in parser.push(piece):
                         streamed.add(event)
                 return streamed.so_far()
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return streamed.so_far(f"nothing more came within {ATTEMPT_SECONDS:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return streamed.so_far(f"{type(error).__name__}: {error}")

@@ -3,9 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
-
-from typing_extensions import Self
+from typing import Final, Self
 
 from benchmarks.folders import DEMO
 

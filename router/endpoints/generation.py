@@ -78,6 +78,8 @@ def build_call(
         options=asked.options,
         defaults=asked.own_defaults,
         stop=asked.stop or (),
+        include_stop=asked.include_stop_str_in_output,
+        special_tokens=not asked.skip_special_tokens,
         alternatives=asked.alternatives,
         stream=asked.stream,
         report_canvas=asked.diffusing,

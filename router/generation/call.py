@@ -53,6 +53,8 @@ class GenerationCall:
     options: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     stop: Sequence[str] = ()
+    include_stop: bool = False  # the string that ends a choice is a part of it
+    special_tokens: bool = False  # are spelled out in the text
     alternatives: int | None = None
     stream: bool = False
     report_canvas: bool = False
@@ -71,6 +73,12 @@ class GenerationCall:
     @property
     def ignore_eos(self) -> bool:
         return bool(self.options.get("ignore_eos"))
+
+    @property
+    def end_ids(self) -> Sequence[int]:
+        """The tokens that end a choice."""
+        own = () if self.ignore_eos else self.model.end_ids
+        return [*own, *self.options.get("stop_token_ids", ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def _check_ids(call: GenerationCall, prompt: Prompt) -> None:
         raise InvalidValueError(
             f"{prompt.field} holds {max(prompt.ids)}; this model's token ids end at {last}.", param=prompt.field
         )
-    for name in ("logit_bias", "end_of_thinking_ids"):
+    for name in ("logit_bias", "stop_token_ids", "end_of_thinking_ids"):
         largest = max(call.options.get(name, ()), default=0)
         if largest > last:
             raise InvalidValueError(f"{name} names {largest}; this model's token ids end at {last}.", param=name)

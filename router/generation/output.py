@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -48,7 +49,8 @@ class ChoiceDelta:
 class OutputProcessor:
     """Turns a worker's updates of one choice into text, in order, whole characters, and no part of a stop string.
 
-    With `token_by_token` deltas name their tokens, and the count of tokens ends with a stop string.
+    With `include_stop` a stop string is a part of the text that it ends; with `special_tokens` such tokens are spelled
+    out. With `token_by_token` deltas name their tokens, and the count of tokens ends with a stop string.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class OutputProcessor:
         *,
         index: int = 0,
         before: Sequence[int] = (),
+        include_stop: bool = False,
+        special_tokens: bool = False,
         token_by_token: bool = False,
     ) -> None:
         self._index = index
         self._frontier = CommittedFrontier(end_ids)
-        self._detokenizer = Detokenizer(tokenizer.decode, before)
-        self._stops = StopStrings(stops)
+        self._detokenizer = Detokenizer(partial(tokenizer.decode, special=special_tokens), before)
+        self._stops = StopStrings(stops, include=include_stop)
         self._token_by_token = token_by_token
         self._pending: deque[OutputToken] = deque()
         self._undecoded: list[pb.CommittedToken] = []

@@ -204,8 +204,10 @@ def count_prompt_tokens(choices: Sequence[ChoiceRequest]) -> int:
 def _processor(call: GenerationCall, choice: ChoiceRequest) -> OutputProcessor:
     return OutputProcessor(
         call.model.tokenizer,
-        () if call.ignore_eos else call.model.end_ids,
+        call.end_ids,
         call.stop,
+        include_stop=call.include_stop,
+        special_tokens=call.special_tokens,
         index=choice.index,
         before=choice.prompt.ids if choice.prompt.continued else (),
         token_by_token=bool(call.stop) or call.alternatives is not None,

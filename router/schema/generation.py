@@ -37,6 +37,8 @@ class ReplyRequest(Tolerated):
     )
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] = Field(1, description="choices for each prompt")
     stop: Stops | None = Field(None, description="the reply ends before the first of these strings")
+    include_stop_str_in_output: bool = Field(False, description="the string that ends the reply is a part of it")
+    skip_special_tokens: bool = Field(True, description="leave special tokens out of the text, or spell them")
     stream: bool = Field(False, description="send the reply as it is denoised, as server-sent events")
     stream_options: StreamOptions | None = Field(None, description="only with `stream`")
     diffusing: bool = Field(

@@ -138,10 +138,8 @@ class Tolerated(Hints):
     watermarking: Annotated[Any, Only(False)] = None
 
     # Where a reply ends
-    stop_token_ids: Annotated[Any, Only([])] = None
     stop_regex: Annotated[Any, Only([])] = None
     no_stop_trim: Annotated[Any, Only(False)] = None
-    include_stop_str_in_output: Annotated[Any, Only(False)] = None
 
     # Its form
     response_format: Annotated[Any, Only({"type": "text"}, {})] = None
@@ -175,7 +173,6 @@ class Tolerated(Hints):
     # What is told besides the reply
     prompt_logprobs: Annotated[Any, Only()] = None
     logprob_token_ids: Annotated[Any, Only([])] = None
-    skip_special_tokens: Annotated[Any, Only(True)] = None
     spaces_between_special_tokens: Annotated[Any, Only(True, False)] = None
     stream_interval: Annotated[Any, Only(1)] = None
     return_token_ids: Annotated[Any, Only(False)] = None

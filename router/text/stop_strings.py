@@ -1,4 +1,4 @@
-"""Ends a text before the first of some strings, and lets no part of them through on the way there."""
+"""Ends a text at the first of some strings, and lets no part of them through on the way there."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,10 @@ class StopStrings:
     text is cut into pieces makes no difference.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
+        """With `include` the string that ends the text is a part of it."""
         self._stops = stops
+        self._include = include
         self._beginnings = frozenset(stop[0] for stop in stops)
         self._longest = max(map(len, stops), default=0)
         self._held = ""
@@ -24,7 +26,10 @@ class StopStrings:
         self._held += text
         ends = [(start + len(stop), start) for stop in self._stops if (start := self._held.find(stop)) >= 0]
         self.found = bool(ends)
-        return self._release(min(ends)[1] if ends else self._undecided())
+        if not ends:
+            return self._release(self._undecided())
+        end, start = min(ends)
+        return self._release(end if self._include else start)
 
     def flush(self) -> str:
         """What is still held back; the text is over."""

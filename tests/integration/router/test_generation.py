@@ -169,3 +169,26 @@ async def test_without_a_slot_nothing_is_encoded(worker: FakeWorker) -> None:
             await generated(service, call, observed)
     assert asked == []
     assert observed.told == ["failed: NoHealthyWorkersError, left False, unfinished 1"]
+
+
+async def test_tokens_of_the_caller_s_own_and_stop_strings_end_a_choice_as_it_says(
+    worker: FakeWorker, ids: Callable[[str], list[int]]
+) -> None:
+    worker.script, comma = Script(tokens=ids(TEXT)), ids("Hello,")[-1]
+    async with service_before(worker.address) as (service, pool):
+        calls = {
+            "Hello": call_of(pool, stream=True, options={"stop_token_ids": [comma]}),
+            "Hello,": call_of(pool, stop=[","], include_stop=True),
+            TEXT: call_of(pool, stream=True, options={"ignore_eos": True}),
+        }
+        for text, call in calls.items():
+            assert "".join(delta.text for delta in await generated(service, call, Observed())) == text
+    assert list(worker.requests[0].options.stop_token_ids) == [comma]
+
+
+async def test_special_tokens_are_left_out_or_spelled(worker: FakeWorker, raw_tokenizer: Any) -> None:
+    worker.script = Script(tokens=raw_tokenizer.encode("a<|start_header_id|>b").ids)
+    async with service_before(worker.address) as (service, pool):
+        (plain,) = await generated(service, call_of(pool), Observed())
+        (spelled,) = await generated(service, call_of(pool, special_tokens=True), Observed())
+    assert (plain.text, spelled.text) == ("ab", "a<|start_header_id|>b")

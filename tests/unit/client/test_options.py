@@ -17,6 +17,8 @@ NO_OPTIONS = {
     "logit_bias",  # of token ids, which the client knows nothing of
     "use_cache",  # --kv-cache
     "use_dual_cache",
+    "include_stop_str_in_output",  # a terminal shows text
+    "skip_special_tokens",
 }
 
 EXCLUDED = {"factor", "steps_per_block"}  # by `threshold` and `steps`

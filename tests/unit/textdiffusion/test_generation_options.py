@@ -28,8 +28,8 @@ from worker.sampling_params import SamplingParams
 
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 VALUES: dict[Any, Any] = {int: 1, float: 0.5, bool: True}
-HOLD_TOKENS = {"logit_bias", "end_of_thinking_ids"}
-DECIDE_END_TOKENS = {"ignore_eos"}
+HOLD_TOKENS = {"logit_bias", "stop_token_ids", "end_of_thinking_ids"}
+DECIDE_END_TOKENS = {"ignore_eos", "stop_token_ids"}
 
 each_option = pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
 
@@ -38,7 +38,10 @@ def value_of(option: Option) -> Any:
     """One that it may have, and that is exact on the wire."""
     if option.choices:
         return option.choices[-1]
-    return VALUES.get(option.type) or {"logit_bias": {7: 0.5}, "end_of_thinking_ids": [7]}[option.name]
+    return (
+        VALUES.get(option.type)
+        or {"logit_bias": {7: 0.5}, "stop_token_ids": [7], "end_of_thinking_ids": [7]}[option.name]
+    )
 
 
 def _in_json(option: Option) -> dict[str, Any]:

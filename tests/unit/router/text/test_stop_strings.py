@@ -60,3 +60,16 @@ def test_parts_of_a_stop_string_are_shown_once_they_are_none(
 def test_a_stop_string_may_hold_anything() -> None:
     scanner = StopStrings([".*", re.escape("("), "\N{EARTH GLOBE EUROPE-AFRICA}"])
     assert scanner.push("a.*b") == "a"
+
+
+@given(LETTERS, STOPS, st.lists(st.integers(1, 7), max_size=30))
+def test_with_the_stop_string_the_text_is_what_was_read_when_it_was_complete(
+    text: str, stops: list[str], sizes: list[int]
+) -> None:
+    scanner, shown, rest = StopStrings(stops, include=True), "", text
+    for size in [*sizes, len(text)]:
+        shown += scanner.push(rest[:size])
+        rest = rest[size:]
+    shown += scanner.flush()
+    complete = (end for end in range(1, len(text) + 1) if any(text[:end].endswith(stop) for stop in stops))
+    assert shown == text[: next(complete, len(text))]
