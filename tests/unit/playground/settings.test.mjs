@@ -78,6 +78,7 @@ test("a canvas that grows is watched as the server would fill it, since it begin
   assert.deepEqual(settingsToWatch(model), serverSettings(model));
   const { max_tokens: length, end_of_thinking_boost: boost, thinking_budget: budget } = optionsOf(settingsToWatch(model));
   assert.deepEqual([length, boost, budget], [512, 100, undefined]);
+  assert.equal(settingsToWatch({ ...model, max_model_len: 600 }).max_tokens, 300);
 });
 
 test("a model with no default for a canvas has one of a fixed length", () => {

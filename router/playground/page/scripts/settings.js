@@ -20,7 +20,8 @@ export function serverSettings({ defaults, options, max_model_len: room }) {
 /** A fixed schedule on a short canvas: slow, and the best to see what a pass does. One that grows begins short. */
 export function settingsToWatch(model) {
   const server = serverSettings(model);
-  if (server.canvas === "grow") return server;
+  const roomForPrompts = Math.floor(model.max_model_len / 2);
+  if (server.canvas === "grow") return withLength(server, Math.min(server.max_tokens, roomForPrompts));
   const length = Math.min(server.max_tokens, 64);
   const block = Math.min(server.block_length, length);
   return { ...server, rule: "steps", steps: Math.ceil(length / 2), max_tokens: length, block_length: block };
