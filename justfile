@@ -121,11 +121,11 @@ soak *ARGS: _runtime
 
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime
-    @exec uv run --no-sync python -m models.demo.evaluate "$@"
+    @exec uv run --no-sync python -m training.evaluate "$@"
 
 # Trains the demo model anew.
 train-demo *ARGS: _runtime
-    @exec uv run --no-sync python -m models.demo.train "$@"
+    @exec uv run --no-sync python -m training.train "$@"
 
 # What serving needs; what else is installed stays.
 _runtime: (_install "--extra" "worker")

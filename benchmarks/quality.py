@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.engine import run_at_once, started
 from benchmarks.folders import DEMO
 from benchmarks.shapes import Rule, Shape
-from models.demo.conversations import TASKS, Conversation, Writer
+from training.conversations import TASKS, Conversation, Writer
 from worker.engine.engine import Engine
 from worker.engine.scheduler import Limits
 from worker.models.checkpoint import Checkpoint

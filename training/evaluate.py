@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast  # not AutoTokenizer, with which torch's compiler comes
 
-from models.demo.conversations import TASKS, Conversation, Writer
 from textdiffusion.settings import GenerationSettings
 from textdiffusion.v1 import textdiffusion_pb2 as pb
+from training.conversations import TASKS, Conversation, Writer
 from worker.engine.engine import Engine
 from worker.engine.request import Update
 from worker.engine.scheduler import Limits
@@ -25,7 +25,7 @@ from worker.models.llada import LLADA
 from worker.models.loading import choose_dtype, load_model
 from worker.options import defaults_for, settle
 
-FOLDER = Path(__file__).parent
+DEMO = Path(__file__).parent.parent / "models" / "demo"
 TABLE = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- end of scores -->)", re.DOTALL)
 
 
@@ -86,7 +86,7 @@ class Examiner:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=FOLDER)
+    parser.add_argument("--model", type=Path, default=DEMO)
     parser.add_argument("--count", type=int, default=300, help="conversations per task")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"))

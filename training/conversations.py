@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from models.demo.templates import (
+from training.templates import (
     ABILITIES,
     CAPITAL,
     COUNT,
@@ -37,7 +37,7 @@ from models.demo.templates import (
     SUM,
     UNKNOWN_NAME,
 )
-from models.demo.words import CAPITALS, DAYS, MONTHS, NAMES, NUMBERS, OPPOSITES, WORDS
+from training.words import CAPITALS, DAYS, MONTHS, NAMES, NUMBERS, OPPOSITES, WORDS
 
 ONSETS = ["", *"bcdfghjklmnpqrstvwxyz", "br", "ch", "cl", "dr", "fl", "gr", "pl", "sh", "st", "th", "tr", "qu"]
 CODAS = ["", "", "", *"bdgklmnprstx", "ck", "ll", "nd", "ng", "nt", "rt", "ss", "st"]

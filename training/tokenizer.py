@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import ByteLevel as ByteLevelProcessor
 
-from models.demo.templates import TEMPLATES
+from training.templates import TEMPLATES
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 EOT, MASK = "<|eot_id|>", "<|mdm_mask|>"

@@ -4,7 +4,7 @@ The words of these templates are tokens of their own, but for those of `FALLBACK
 of `NEAR_MISSES`, which come late.
 """
 
-from models.demo.words import NUMBERS
+from training.words import NUMBERS
 
 IDENTITY = "I am TDI Demo, a small masked-diffusion language model."
 ABILITIES = (

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.demo import tokenizer as demo_tokenizer
-from models.demo.conversations import TASKS, Writer
-from models.demo.evaluate import Examiner
-from models.demo.train import Canvases, Trainer, config_for
 from testing.folders import DEMO
+from training import tokenizer as demo_tokenizer
+from training.conversations import TASKS, Writer
+from training.evaluate import Examiner
+from training.train import Canvases, Trainer, config_for
 
 CARD = (DEMO / "README.md").read_text()
 

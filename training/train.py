@@ -1,4 +1,4 @@
-"""Trains the demo model: `python -m models.demo.train`. Resumes where it stopped; a seed gives the same model again.
+"""Trains the demo model: `python -m training.train`. Resumes where it stopped; a seed gives the same model again.
 
 One step takes a batch of conversations, hides part of each last reply (and sometimes of the earlier ones), and learns
 to fill it in, as in LLaDA's supervised fine-tuning: the reply is followed by end tokens up to the length of the canvas.
@@ -19,12 +19,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from models.demo import tokenizer as demo_tokenizer
-from models.demo.conversations import TASKS, Conversation, Writer
+from training import tokenizer as demo_tokenizer
+from training.conversations import TASKS, Conversation, Writer
 from worker.models.llada import LLADA
 from worker.models.transformer import Transformer
 
-FOLDER = Path(__file__).parent
+DEMO = Path(__file__).parent.parent / "models" / "demo"
 BLOCK_LENGTH = 32
 BATCH = 48
 # A batch is cut from this many conversations of like length, so that little of it is padding.
@@ -335,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder for the finished model")
+    parser.add_argument("--out", type=Path, default=DEMO, help="folder for the finished model")
     parser.add_argument("--fresh", action="store_true", help="do not resume")
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
