@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from benchmarks import plots, quality, report, speed, steps
-from benchmarks.folders import DEMO, OUT
 from benchmarks.random_model import random_model, write_random_checkpoint
 from benchmarks.shapes import SHAPES, Rule, Shape
+from testing.folders import DEMO, FIGURES
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings
 from worker.device import run_in_short_lived_thread, set_current_device
@@ -108,7 +108,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--conversations", type=int, default=20, help="per task of the demo model")
     parser.add_argument("--skip-http", action="store_true")
     parser.add_argument("--skip-oracle", action="store_true")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder for JSON files and plots")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder for JSON files and plots")
     return parser.parse_args(argv)
 
 

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.folders import DEMO
+from testing.folders import DEMO
 from textdiffusion.fingerprint import tokenizer_fingerprint
 from textdiffusion.rpc import SERVER_OPTIONS, SERVICE_NAME
 from textdiffusion.v1 import textdiffusion_pb2 as pb

@@ -22,7 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from matplotlib.figure import Figure
 
 from benchmarks import picture, report
-from benchmarks.folders import DEMO, OUT
+from testing.folders import DEMO, FIGURES
 from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--every", type=int, default=50, help="requests between two samples")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder for the JSON file and the plot")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder for the JSON file and the plot")
     arguments = parser.parse_args()
     with serving_worker() as address:
         crowd = asyncio.run(_run(address, arguments))

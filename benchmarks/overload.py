@@ -20,8 +20,6 @@ from typing import Any
 import aiohttp
 import psutil
 
-from benchmarks import record
-from benchmarks.folders import DEMO, OUT
 from benchmarks.load.arrivals import arrivals
 from benchmarks.load.distribution import Distribution
 from benchmarks.load.event_loop import run
@@ -29,6 +27,8 @@ from benchmarks.load.open_loop import Call, Clock, OpenLoop
 from benchmarks.serve.client import Client, connected
 from benchmarks.serve.reply import Reply
 from benchmarks.stack import launched
+from testing.folders import DEMO, FIGURES
+from testing.report import write_record
 
 MODEL = "demo"
 QUESTIONS = ("Spell river", "Count to 7", "What is the capital of France?", "What is 12 + 7?")
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with launched(flags) as (url, launcher):
         figures = run(_measure(url, f"http://127.0.0.1:{arguments.probe_port}", launcher.pid, arguments))
     configuration = {name: value for name, value in vars(arguments).items() if name != "out"}
-    record.write(arguments.out / "overload.json", configuration=configuration, **figures)
+    write_record(arguments.out / "overload.json", configuration=configuration, **figures)
     print(json.dumps(figures, indent=2))
 
 
@@ -206,7 +206,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--longest-wait", type=float, default=1.0, help="the router's queue_timeout_seconds")
     parser.add_argument("--probe-port", type=int, default=3999)
     parser.add_argument("--timeout", type=float, default=60, help="seconds that a request may take")
-    parser.add_argument("--out", type=Path, default=OUT, help="where overload.json goes")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="where overload.json goes")
     return parser.parse_args(argv)
 
 

@@ -13,8 +13,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.engine import run_at_once, started
-from benchmarks.folders import DEMO
 from benchmarks.shapes import Rule, Shape
+from testing.folders import DEMO
 from training.conversations import TASKS, Conversation, Writer
 from worker.engine.engine import Engine
 from worker.engine.scheduler import Limits

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmarks.folders import DEMO
+from testing.folders import DEMO
 from textdiffusion.fingerprint import TOKENIZER_FILES
 from worker.models.llada import LLADA, LladaConfig
 from worker.models.spec import LoadedModel, ModelSpec

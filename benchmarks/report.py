@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import record
 from benchmarks.cell import Cell
 from benchmarks.quality import Point
 from benchmarks.steps import Step
-from benchmarks.table import Table, number
+from testing.report import Table, number, write_record
 from worker.device import describe
 
 
@@ -60,4 +59,4 @@ STEPS: Table[Step] = Table(
 def write(file: Path, device: torch.device, **measured: Any) -> None:
     """Writes what was measured, and on what."""
     measured |= {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    record.write(file, machine=describe(device), **measured)
+    write_record(file, machine=describe(device), **measured)

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import aiohttp
 
-from benchmarks.folders import ROOT
 from benchmarks.prompts import Prompt
+from testing.folders import ROOT
 from worker.sampling_params import SamplingParams
 
 MODEL = "benchmark"

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import record
-from benchmarks.folders import OUT
 from benchmarks.load.event_loop import run
 from benchmarks.overhead import report
 from benchmarks.overhead.measurement import Measurement
 from benchmarks.overhead.measuring import Shape, climb, compare, opened
 from benchmarks.overhead.plot import draw
 from benchmarks.overhead.processes import Processes, running
+from testing.folders import FIGURES
+from testing.report import write_record
 
 RATES = (500.0, 750.0, 1000.0, 1250.0, 1500.0, 1750.0, 2000.0, 2500.0, 3000.0)
 STREAM_RATES = (100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 1000.0, 1250.0, 1500.0)
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     print(report.text_of(compared, climbed))
     configuration = {name: value for name, value in vars(arguments).items() if name != "out"}
-    record.write(arguments.out / "router.json", configuration=configuration, **report.record_of(compared, climbed))
+    write_record(arguments.out / "router.json", configuration=configuration, **report.record_of(compared, climbed))
     draw(arguments.out / "router.png", climbed)
 
 
@@ -73,7 +73,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--prompt-tokens", type=int, default=128)
     parser.add_argument("--reply-tokens", type=int, default=64)
     parser.add_argument("--updates", type=int, default=8, help="in which a streamed reply comes")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder for the JSON file and the plot")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder for the JSON file and the plot")
     parser.add_argument("router_flags", nargs="*", metavar="-- FLAG", help="settings of the router")
     arguments = parser.parse_args(argv)
     least = {"rate": 1, "seconds": 1, "rounds": 1, "climb_seconds": 1, "prompt_tokens": MIN_PROMPT, "reply_tokens": 1}

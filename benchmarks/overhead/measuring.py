@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import psutil
 
-from benchmarks.folders import DEMO
 from benchmarks.load.arrivals import arrivals
 from benchmarks.load.open_loop import Clock, OpenLoop
 from benchmarks.overhead.callers import Answer, Caller, direct, over_http
 from benchmarks.overhead.measurement import Measurement, measurement_of
 from benchmarks.overhead.processes import Processes
 from benchmarks.prompts import prompts_of
+from testing.folders import DEMO
 
 PROMPTS = 64  # that take turns
 WARM_UP_SECONDS = 2.0

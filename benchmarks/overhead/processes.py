@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from benchmarks.folders import ROOT
 from benchmarks.instant_worker import MODEL
+from testing.folders import ROOT
 
 START_SECONDS = 60
 STOP_SECONDS = 30

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.load.distribution import Distribution
 from benchmarks.overhead.measurement import Measurement
-from benchmarks.table import Table, number
+from testing.report import Table, number
 
 GOALS = {"median": 1.0, "p99": 5.0}  # milliseconds that a router may add to a whole reply
 GOAL_RATE = 1000.0  # whole replies a second

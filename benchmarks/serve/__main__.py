@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import record
 from benchmarks.load.arrivals import arrivals
 from benchmarks.load.event_loop import run
 from benchmarks.load.open_loop import Clock, OpenLoop
@@ -21,6 +20,7 @@ from benchmarks.serve.prompts import Fit, bodies, fit_words, lengths_of
 from benchmarks.serve.reply import Reply
 from benchmarks.serve.report import text_of
 from benchmarks.serve.summary import Calls, Summary, row_of, summary_of
+from testing.report import write_record
 
 EXIT_INTERRUPTED = 130
 ONE_TOKEN_A_WORD = Fit(base=0, per_word=1)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text_of(summary))
     if plan.output:
         rows = [row_of(call) for call in calls]
-        record.write(plan.output, configuration=_configuration(plan, model), summary=summary.record(), rows=rows)
+        write_record(plan.output, configuration=_configuration(plan, model), summary=summary.record(), rows=rows)
     if plan.plot:
         draw(plan.plot, calls, _title(plan, model, summary))
     return 0 if summary.completed else 1

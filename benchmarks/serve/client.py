@@ -10,8 +10,8 @@ from typing import Final
 import aiohttp
 
 from benchmarks.load.open_loop import Clock
-from benchmarks.serve.events import EventParser
 from benchmarks.serve.reply import HTTP_OK, Reply, StreamedReply, whole_reply
+from testing.events import EventParser
 
 MODELS_SECONDS = 30.0
 PATHS: Final = MappingProxyType({"chat": "chat/completions", "completions": "completions"})

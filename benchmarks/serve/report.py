@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from benchmarks.load.distribution import Distribution
 from benchmarks.serve.summary import Failure, Summary
-from benchmarks.table import Table, number
+from testing.report import Table, number
 
 MESSAGE_CHARACTERS = 80
 LATE_SHARE = 0.05

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.load import undisturbed
-from benchmarks.soak.reply import Reply
-from benchmarks.soak.stack import Stack, folder_for, is_well
+from testing.faults.client import Client, session
+from testing.faults.load import undisturbed
+from testing.faults.reply import Reply
+from testing.faults.stack import Configuration, Stack, folder_for, is_well, served
 from tests.stack.failures.scene import Scene
 
 KEY = "the-key-that-clients-show"

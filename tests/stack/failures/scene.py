@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.cases import CASES, Case
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.ledger import Ledger
-from benchmarks.soak.load import Load
-from benchmarks.soak.reply import Reply
-from benchmarks.soak.stack import Stack, serving_workers
+from testing.faults.client import CASES, Case, Client, session
+from testing.faults.ledger import Deaths, Ledger
+from testing.faults.load import Load
+from testing.faults.reply import Reply
+from testing.faults.stack import Stack, serving_workers
 from textdiffusion.status import LauncherStatus, ProcessStatus
 
 PATIENCE_SECONDS = 90

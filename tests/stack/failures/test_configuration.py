@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.soak.asking import session
-from benchmarks.soak.configuration import served
-from benchmarks.soak.stack import is_well, workers
+from testing.faults.client import session
+from testing.faults.stack import is_well, served, workers
 from tests.stack.failures.conftest import KEY, LongRunning
 from tests.stack.failures.scene import Scene, undisturbed_by
 from textdiffusion.status import LauncherStatus

@@ -5,10 +5,10 @@ import signal
 
 import psutil
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.faults import gone
-from benchmarks.soak.ledger import Verdict
-from benchmarks.soak.stack import is_well, routers
+from testing.faults.client import Client, session
+from testing.faults.faults import gone
+from testing.faults.ledger import Verdict
+from testing.faults.stack import is_well, routers
 from tests.stack.failures.scene import SHORT, Scene, named, send
 from tests.stack.failures.standing_in import configured, standing_in
 

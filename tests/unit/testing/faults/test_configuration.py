@@ -1,9 +1,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.folders import DEMO
-from benchmarks.soak.configuration import Configuration, served
 from launcher.settings import command_line
+from testing.faults.stack import Configuration, served
+from testing.folders import DEMO
 
 PLAIN = Configuration(models=[served(workers=2)], launcher={"crash_budget": 7})
 

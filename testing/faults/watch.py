@@ -8,7 +8,7 @@ from typing import Final
 
 import psutil
 
-from benchmarks.soak.stack import Stack, routers
+from testing.faults.stack import Stack, routers
 from textdiffusion.status import LauncherStatus
 
 EVERY_SECONDS: Final = 1.0

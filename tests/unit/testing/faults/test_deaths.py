@@ -1,4 +1,4 @@
-from benchmarks.soak.deaths import NEWS_SECONDS, Deaths
+from testing.faults.ledger import NEWS_SECONDS, Deaths
 
 
 def test_what_overlaps_a_router_s_death_is_told_from_what_does_not() -> None:

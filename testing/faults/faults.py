@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.soak.configuration import Configuration
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.load import Load
-from benchmarks.soak.plan import Fault, Kind, pause_seconds
-from benchmarks.soak.stack import Stack, serving_workers
+from testing.faults.ledger import Deaths
+from testing.faults.load import Load
+from testing.faults.plan import Fault, Kind, pause_seconds
+from testing.faults.stack import Configuration, Stack, serving_workers
 from textdiffusion.status import ProcessStatus
 from textdiffusion.tasks import cancelled
 

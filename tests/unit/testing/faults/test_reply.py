@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks.soak.reply import NOT_OPENAI, Choice, StreamedReply, whole_reply
+from testing.faults.reply import NOT_OPENAI, Choice, StreamedReply, whole_reply
 
 
 def chunk(text: str, index: int = 0, finish_reason: str | None = None) -> str:

@@ -54,7 +54,7 @@ class Fault:
 
     def rng(self) -> random.Random:
         """For all else that is left to chance."""
-        return random.Random(self.seed)  # noqa: S311 - a seed has to give the same again
+        return random.Random(self.seed)
 
     def kind(self, serving: int) -> Kind:
         """Where `serving` workers serve."""
@@ -67,7 +67,7 @@ class Fault:
 
 def faults(count: int, seconds: float, seed: int) -> Iterator[Fault]:
     """In the order in which they come, one in each of `count` equal parts of the time, and somewhere in it."""
-    rng = random.Random(f"{seed} faults")  # noqa: S311 - a seed has to give the same again
+    rng = random.Random(f"{seed} faults")
     for number in range(count):
         yield Fault((number + rng.random()) * seconds / count, f"{seed} fault {number}")
 

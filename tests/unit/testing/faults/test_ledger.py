@@ -1,7 +1,7 @@
 import pytest
 
-from benchmarks.soak.ledger import Ledger, Verdict, verdict
-from benchmarks.soak.reply import Choice, Reply
+from testing.faults.ledger import Ledger, Verdict, verdict
+from testing.faults.reply import Choice, Reply
 
 EXPECTED = Reply(status=200, choices={0: Choice("r-i-v-e-r", "stop")})
 PART = {0: Choice("r-i", None)}

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.soak.plan import TAKE_A_WORKER, Kind, faults
+from testing.faults.plan import TAKE_A_WORKER, Kind, faults
 
 
 def test_a_seed_gives_the_same_faults_again_and_another_one_others() -> None:

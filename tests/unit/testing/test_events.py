@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.serve.events import EventParser
+from testing.events import EventParser
 
 
 def parsed(*pieces: bytes) -> list[str]:

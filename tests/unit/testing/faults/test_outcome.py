@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import page
-from benchmarks.soak.faults import Done
-from benchmarks.soak.ledger import Ledger, Verdict
-from benchmarks.soak.outcome import Outcome
-from benchmarks.soak.plan import Kind
-from benchmarks.soak.watch import Memory, Sample, start_middle_end
+from testing.faults import page
+from testing.faults.faults import Done
+from testing.faults.ledger import Ledger, Verdict
+from testing.faults.outcome import Outcome
+from testing.faults.plan import Kind
+from testing.faults.watch import Memory, Sample, start_middle_end
 
 
 def sample(at: float, *, router: bool = True) -> Sample:

@@ -1,6 +1,10 @@
-"""A stack whose launcher runs in a folder of its own, where all that it writes is found and its processes are told."""
+"""A stack that is changed while it runs: its config.toml, and its launcher.
+
+The launcher runs in a folder of its own, where all that it writes is found and its processes are told.
+"""
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -10,19 +14,61 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import aiohttp
 import psutil
+from typing_extensions import Self
 
-from benchmarks.folders import ROOT
-from benchmarks.soak.configuration import Configuration
+from testing.folders import DEMO, ROOT
 from textdiffusion.status import STATUS_PATH, LauncherStatus, ProcessStatus
 
+Value = str | int | float | Sequence[str] | Mapping[str, str]
+Section = Mapping[str, Value]
+
+MODEL: Final = "demo"
 START_SECONDS: Final = 120.0
 STATUS_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.1
+
+
+def served(model: str = MODEL, *, workers: int, **settings: Value) -> Section:
+    """The bundled model under a name, on so many workers."""
+    return {"id": model, "path": str(DEMO), "devices": ["cpu"] * workers, **settings}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Sections of settings, those of each model one of `models`."""
+
+    models: Sequence[Section]
+    router: Section = field(default_factory=lambda: {"port": 0})
+    launcher: Section = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        named = [("[launcher]", self.launcher), ("[router]", self.router)]
+        sections = [*named, *(("[[models]]", model) for model in self.models)]
+        return "\n".join(line for name, section in sections for line in (name, *_lines(section), ""))
+
+    def with_router(self, **settings: Value) -> Self:
+        return replace(self, router={**self.router, **settings})
+
+    def with_models(self, **settings: Value) -> Self:
+        """Every model with these settings too."""
+        return replace(self, models=[{**model, **settings} for model in self.models])
+
+
+def _lines(section: Section) -> Iterator[str]:
+    return (f"{name} = {_toml(value)}" for name, value in section.items())
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_toml(each)}" for name, each in value.items()) + " }"
+    return json.dumps(value)
 
 
 class Stack:
@@ -63,7 +109,7 @@ class Stack:
     def launch(self, *flags: str, output: Path | None = None) -> None:
         """Starts the launcher; what it says goes to the log, or to `output`."""
         with (output or self._log).open("ab") as said:
-            self._process = subprocess.Popen(  # noqa: S603 - our own launcher
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "launcher", *flags],
                 cwd=self._folder,
                 env=self._environment,

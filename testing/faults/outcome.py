@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.soak.faults import Done
-from benchmarks.soak.ledger import Ledger, Verdict
-from benchmarks.soak.watch import Sample, start_middle_end
+from testing.faults.faults import Done
+from testing.faults.ledger import Ledger, Verdict
+from testing.faults.watch import Sample, start_middle_end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from benchmarks.soak.asking import Client
-from benchmarks.soak.cases import CASES, Case
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.ledger import Ledger, Verdict
-from benchmarks.soak.reply import Reply
+from testing.faults.client import CASES, Case, Client
+from testing.faults.ledger import Deaths, Ledger, Verdict
+from testing.faults.reply import Reply
 from textdiffusion.tasks import together
 
 STREAMED_SHARE: Final = 0.6
@@ -78,7 +76,7 @@ class Load:
         return len(leaving)
 
     async def _loop(self, number: int) -> None:
-        rng = random.Random(f"{self._seed} requests {number}")  # noqa: S311 - a seed has to give the same again
+        rng = random.Random(f"{self._seed} requests {number}")
         while not self._stopping:
             await self._until_answered(rng.choice(self._cases), stream=rng.random() < STREAMED_SHARE)
             await asyncio.sleep(rng.uniform(0, THINKING_SECONDS))

@@ -1,7 +1,7 @@
 import json
 
-from benchmarks.soak.__main__ import PAGE, RESULT
-from benchmarks.soak.page import made_anew
+from testing.faults.__main__ import PAGE, RESULT
+from testing.faults.page import made_anew
 
 
 def test_the_page_has_the_figures_of_the_last_soak() -> None:

@@ -5,13 +5,11 @@ from typing import cast
 
 import pytest
 
-from benchmarks.soak import load as module
-from benchmarks.soak.asking import Client
-from benchmarks.soak.cases import Case
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.ledger import Verdict
-from benchmarks.soak.load import Load, UnfitError, undisturbed
-from benchmarks.soak.reply import Choice, Reply
+from testing.faults import load as module
+from testing.faults.client import Case, Client
+from testing.faults.ledger import Deaths, Verdict
+from testing.faults.load import Load, UnfitError, undisturbed
+from testing.faults.reply import Choice, Reply
 
 CASE = Case("short", "chat/completions", {})
 RIGHT = Reply(status=200, choices={0: Choice("r-i", "stop")})

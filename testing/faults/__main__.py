@@ -1,4 +1,4 @@
-"""`python -m benchmarks.soak`, or `just soak`: faults at random against a stack under load, and what becomes of it.
+"""`python -m testing.faults`, or `just soak`: faults at random against a stack under load, and what becomes of it.
 
 A launcher with two workers is asked for replies without a pause, while its processes are killed and stopped, its
 settings changed and its clients leave. Each reply is compared with the one that came undisturbed. Exits with 0 only if
@@ -14,18 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import record
-from benchmarks.folders import OUT, ROOT
-from benchmarks.soak import page
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.faults import Faults
-from benchmarks.soak.load import Load, undisturbed
-from benchmarks.soak.outcome import Outcome
-from benchmarks.soak.plan import faults
-from benchmarks.soak.stack import Stack, folder_for, is_well, serving_workers
-from benchmarks.soak.watch import Watch
+from testing.faults import page
+from testing.faults.client import Client, session
+from testing.faults.faults import Faults
+from testing.faults.ledger import Deaths
+from testing.faults.load import Load, undisturbed
+from testing.faults.outcome import Outcome
+from testing.faults.plan import faults
+from testing.faults.stack import Configuration, Stack, folder_for, is_well, served, serving_workers
+from testing.faults.watch import Watch
+from testing.folders import DOCS, FIGURES
+from testing.report import write_record
 from textdiffusion.status import LauncherStatus
 from textdiffusion.tasks import cancelled
 
@@ -35,8 +34,8 @@ RECOVERY_SECONDS: Final = 180.0
 FORGETTING_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 120.0
 POLL_SECONDS: Final = 0.2
-RESULT: Final = OUT / "soak.json"
-PAGE: Final = ROOT / "docs" / "reliability.md"
+RESULT: Final = FIGURES / "soak.json"
+PAGE: Final = DOCS / "reliability.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 arguments.log.write_text(stack.log, encoding="utf-8")
     flags = {name: value for name, value in vars(arguments).items() if name not in ("out", "write", "log")}
     for file in filter(None, (arguments.out, RESULT if arguments.write else None)):
-        record.write(file, configuration=flags, **outcome.figures, rows=outcome.rows)
+        write_record(file, configuration=flags, **outcome.figures, rows=outcome.rows)
     if arguments.write:
         page.write(PAGE, outcome.figures)
     print(page.text_of(outcome.figures))

@@ -1,14 +1,18 @@
-"""The books of the soak: what became of every request."""
+"""The books: what became of every request, and when a router died, which excuses some of it."""
 
+import math
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from benchmarks.soak.reply import HTTP_OK, Reply
+from testing.faults.reply import HTTP_OK, Reply
 
 # What a client may be told while processes die: come again.
 EXCUSED: Final = frozenset({"no_healthy_workers", "server_overloaded", "queue_timeout", "draining"})
+NEWS_SECONDS: Final = 1.0  # in which everyone who was connected has noticed
 EXAMPLES: Final = 10  # of each thing that must not happen that are kept
 
 
@@ -88,3 +92,33 @@ def _said(reply: Reply) -> str:
     status = "no response" if reply.status is None else f"status {reply.status}"
     came = {index: (choice.text, choice.finish_reason) for index, choice in reply.choices.items()}
     return f"{status}, {reply.lost or reply.error or 'whole'} {reply.message}, {came}"
+
+
+@dataclass(slots=True)
+class Death:
+    begun: float
+    over: float = math.inf
+
+
+class Deaths:
+    """When a router was killed or stopped for good: what was on its connections then may be cut off.
+
+    Spans of time, by a clock that is the event loop's.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deaths: list[Death] = []
+
+    def begin(self) -> Death:
+        """From now on; until `end` there is no telling."""
+        death = Death(self._clock())
+        self._deaths.append(death)
+        return death
+
+    def end(self, death: Death) -> None:
+        death.over = self._clock() + NEWS_SECONDS
+
+    def between(self, began: float, ended: float) -> bool:
+        """Whether a router died while something lasted."""
+        return any(death.begun <= ended and began <= death.over for death in self._deaths)

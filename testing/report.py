@@ -1,0 +1,71 @@
+"""What a run leaves behind: Markdown tables for readers, and a JSON file of what was measured and on what."""
+
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+ABSENT = ""
+
+_Row = TypeVar("_Row")
+
+
+class Table(Generic[_Row]):
+    """A Markdown table whose rows are printed one by one; `columns` say what stands under which title."""
+
+    def __init__(self, columns: Mapping[str, Callable[[_Row], object]]) -> None:
+        self._columns = columns
+
+    @property
+    def head(self) -> str:
+        return f"{_line(list(self._columns))}\n{_line(['---'] * len(self._columns))}"
+
+    def line(self, row: _Row) -> str:
+        return _line([content(row) for content in self._columns.values()])
+
+    def whole(self, rows: Sequence[_Row]) -> str:
+        """Head and rows, the columns as wide as what stands in them."""
+        contents = [list(self._columns), *([str(cell(row)) for cell in self._columns.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*contents, strict=True)]
+        head, *lines = (_line([cell.ljust(width) for cell, width in zip(row, widths, strict=True)]) for row in contents)
+        return "\n".join([head, f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines])
+
+
+def _line(contents: Sequence[object]) -> str:
+    return f"| {' | '.join(map(str, contents))} |"
+
+
+def number(value: float | None, form: str = ".1f") -> str:
+    return ABSENT if value is None else format(value, form)
+
+
+def write_record(
+    file: Path, *, machine: str | None = None, rows: Sequence[Mapping[str, Any]] = (), **measured: Any
+) -> None:
+    """Writes the figures; `rows`, of which there may be many, take a line each at the end."""
+    run = {
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine or processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    text = json.dumps(run | measured, indent=1, allow_nan=False)
+    if rows:
+        lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in rows)
+        text = f'{text[:-2]},\n "rows": [\n  {lines}\n ]\n}}'
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+
+
+def processor() -> str:
+    """Its name, where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
