@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from testing.faults import page
-from testing.faults.client import Client, session
+from testing.faults.client import Client
 from testing.faults.faults import Faults
 from testing.faults.ledger import Deaths
 from testing.faults.load import Load, undisturbed
@@ -24,6 +24,7 @@ from testing.faults.plan import faults
 from testing.faults.stack import Configuration, Stack, folder_for, is_well, served, serving_workers
 from testing.faults.watch import Watch
 from testing.folders import DOCS, FIGURES
+from testing.openai_client import connected
 from testing.report import write_record
 from textdiffusion.status import LauncherStatus
 from textdiffusion.tasks import cancelled
@@ -65,7 +66,7 @@ async def _soak(stack: Stack, configuration: Configuration, arguments: argparse.
     stack.launch()
     await stack.serves()
     deaths, began = Deaths(), time.monotonic()
-    async with session() as http:
+    async with connected() as http:
         client = Client(http, stack.url)
         load = Load(client, await undisturbed(client), deaths, seed=arguments.seed)
         watch = Watch(stack)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from testing.faults.reply import HTTP_OK, Reply
+from testing.openai_client import HTTP_OK, Reply
 
 # What a client may be told while processes die: come again.
 EXCUSED: Final = frozenset({"no_healthy_workers", "server_overloaded", "queue_timeout", "draining"})

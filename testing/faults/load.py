@@ -8,7 +8,7 @@ from typing import Final
 
 from testing.faults.client import CASES, Case, Client
 from testing.faults.ledger import Deaths, Ledger, Verdict
-from testing.faults.reply import Reply
+from testing.openai_client import Reply
 from textdiffusion.tasks import together
 
 STREAMED_SHARE: Final = 0.6
@@ -29,8 +29,8 @@ async def undisturbed(client: Client, cases: Sequence[Case] = CASES) -> dict[str
     replies = {}
     for case in cases:
         reply = await client.ask(case, stream=False)
-        if reply.error or reply.lost:
-            raise UnfitError(f"{case.name}: {reply.lost or reply.error} {reply.message}")
+        if reply.failure:
+            raise UnfitError(f"{case.name}: {reply.failure} {reply.message}")
         replies[case.name] = reply
     return replies
 

@@ -9,7 +9,7 @@ from testing.faults import load as module
 from testing.faults.client import Case, Client
 from testing.faults.ledger import Deaths, Verdict
 from testing.faults.load import Load, UnfitError, undisturbed
-from testing.faults.reply import Choice, Reply
+from testing.openai_client import Choice, Reply
 
 CASE = Case("short", "chat/completions", {})
 RIGHT = Reply(status=200, choices={0: Choice("r-i", "stop")})

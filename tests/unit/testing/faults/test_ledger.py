@@ -1,7 +1,7 @@
 import pytest
 
 from testing.faults.ledger import Ledger, Verdict, verdict
-from testing.faults.reply import Choice, Reply
+from testing.openai_client import Choice, Reply
 
 EXPECTED = Reply(status=200, choices={0: Choice("r-i-v-e-r", "stop")})
 PART = {0: Choice("r-i", None)}

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from testing.faults.reply import NOT_OPENAI, Choice, StreamedReply, whole_reply
+from testing.openai_client import NOT_OPENAI, Choice, StreamedReply, Usage, whole_reply
+
+USAGE = {
+    "prompt_tokens": 5,
+    "completion_tokens": 7,
+    "completion_tokens_details": {"forward_passes": 3, "committed_tokens": 8},
+}
+COUNTED = Usage(prompt_tokens=5, completion_tokens=7, forward_passes=3, committed_tokens=8)
 
 
 def chunk(text: str, index: int = 0, finish_reason: str | None = None) -> str:
@@ -61,3 +68,24 @@ def test_an_event_that_no_client_would_understand_is_one_too() -> None:
     for event in (chunk("r-i"), "{", "[DONE]"):
         reply.add(event)
     assert (reply.so_far().error, reply.so_far().begun) == (NOT_OPENAI, True)
+
+
+def test_usage_is_what_the_server_counted_and_nothing_is_made_up() -> None:
+    choices = [{"index": 0, "text": "hi"}]
+    assert whole_reply(200, json.dumps({"choices": choices, "usage": USAGE}).encode()).usage == COUNTED
+    uncounted = {"choices": choices, "usage": {"completion_tokens_details": None}}
+    assert whole_reply(200, json.dumps(uncounted).encode()).usage == Usage()
+
+
+def test_a_stream_s_texts_are_those_that_hold_any_and_its_usage_comes_last() -> None:
+    reply = StreamedReply()
+    last = json.dumps({"choices": [], "usage": USAGE})
+    for moment, event in enumerate((chunk(""), chunk("a"), chunk("b"), chunk("", 0, "stop"), last, "[DONE]")):
+        reply.add(event, moment)
+    assert (reply.so_far().texts, reply.so_far().usage) == ([1, 2], COUNTED)
+
+
+def test_what_is_said_while_reasoning_is_text_too() -> None:
+    reply = StreamedReply()
+    reply.add(json.dumps({"choices": [{"index": 0, "delta": {"reasoning_content": "hm"}}]}), 3.0)
+    assert reply.so_far().texts == [3.0]
