@@ -36,12 +36,6 @@ def linear_maps(config: TransformerConfig) -> tuple[tuple[int, int], ...]:
     )
 
 
-def weights_read(config: TransformerConfig) -> int:
-    """Weights that a forward pass multiplies with."""
-    of_layer = sum(inner * outer for inner, outer in linear_maps(config))
-    return config.num_layers * of_layer + config.hidden_size * config.padded_vocab_size
-
-
 def operations(config: TransformerConfig, one: Pass) -> int:
     """Multiplications and additions of one pass."""
     to_heads, *others = (inner * outer for inner, outer in linear_maps(config))

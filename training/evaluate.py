@@ -24,6 +24,7 @@ from worker.models.checkpoint import Checkpoint
 from worker.models.llada import LLADA
 from worker.models.loading import choose_dtype, load_model
 from worker.options import defaults_for, settle
+from worker.sampling_params import SamplingParams
 
 DEMO = Path(__file__).parent.parent / "models" / "demo"
 TABLE = re.compile(r"(?<=<!-- scores -->\n).*?(?=<!-- end of scores -->)", re.DOTALL)
@@ -50,18 +51,19 @@ class Score:
 class Examiner:
     """Asks a checkpoint's engine, many conversations at once."""
 
-    def __init__(self, folder: Path, dtype: str) -> None:
-        device = torch.device("cpu")
+    def __init__(self, folder: Path, dtype: str, device: str = "cpu") -> None:
+        place = torch.device(device)
         checkpoint = Checkpoint.find(str(folder))
         self.defaults = defaults_for(checkpoint, GenerationSettings(), LLADA)
-        model = load_model(checkpoint, device, choose_dtype(dtype, device))
+        model = load_model(checkpoint, place, choose_dtype(dtype, place))
         limits = Limits(max_running=32, max_waiting=10_000, positions=32 * model.spec.max_positions)
         self.engine = Engine(model, limits)
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
 
-    def score(self, conversations: list[Conversation]) -> Score:
+    def score(self, conversations: list[Conversation], options: SamplingParams | None = None) -> Score:
+        """With these options, or with the model's own defaults."""
         score = Score()
-        answers = [self._ask(conversation) for conversation in conversations]
+        answers = [self._ask(conversation, options) for conversation in conversations]
         for conversation, answer in zip(conversations, answers, strict=True):
             last = answer.get()
             while not last.finish_reason:
@@ -75,12 +77,13 @@ class Examiner:
                 score.wrong.append((turn.user, turn.reply, reply))
         return score
 
-    def _ask(self, conversation: Conversation) -> "queue.SimpleQueue[Update]":
+    def _ask(self, conversation: Conversation, options: SamplingParams | None) -> "queue.SimpleQueue[Update]":
         text = self.tokenizer.apply_chat_template(conversation.messages(), tokenize=False)
         prompt = self.tokenizer.encode(text, add_special_tokens=False)
         updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
-        options = settle(pb.GenerateRequest(prompt=pb.Tokens(ids=prompt)), self.defaults, self.engine.model.spec)
-        self.engine.submit("exam", prompt, options, updates.put)
+        request = pb.GenerateRequest(prompt=pb.Tokens(ids=prompt))
+        chosen = options or settle(request, self.defaults, self.engine.model.spec)
+        self.engine.submit("exam", prompt, chosen, updates.put)
         return updates
 
 

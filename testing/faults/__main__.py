@@ -50,9 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             if arguments.log:
                 arguments.log.write_text(stack.log, encoding="utf-8")
-    flags = {name: value for name, value in vars(arguments).items() if name not in ("out", "write", "log")}
     for file in filter(None, (arguments.out, RESULT if arguments.write else None)):
-        write_record(file, configuration=flags, **outcome.figures, rows=outcome.rows)
+        write_record(file, arguments, **outcome.figures, rows=outcome.rows)
     if arguments.write:
         page.write(PAGE, outcome.figures)
     print(page.text_of(outcome.figures))
