@@ -117,15 +117,15 @@ bench-overload *ARGS: (_install "--extra" "worker" "--group" "bench")
 
 # Disturbs a stack at random while it is asked, and counts what becomes of its requests: just soak --faults 20 --minutes 1
 soak *ARGS: _runtime
-    @exec uv run --no-sync python -m benchmarks.soak "$@"
+    @exec uv run --no-sync python -m testing.faults "$@"
 
 # Scores the demo model, task by task.
 eval-demo *ARGS: _runtime
-    @exec uv run --no-sync python -m models.demo.evaluate "$@"
+    @exec uv run --no-sync python -m training.evaluate "$@"
 
 # Trains the demo model anew.
 train-demo *ARGS: _runtime
-    @exec uv run --no-sync python -m models.demo.train "$@"
+    @exec uv run --no-sync python -m training.train "$@"
 
 # What serving needs; what else is installed stays.
 _runtime: (_install "--extra" "worker")

@@ -5,23 +5,21 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks import plots, quality, report, speed, steps
-from benchmarks.folders import DEMO, OUT
-from benchmarks.random_model import random_model, write_random_checkpoint
-from benchmarks.shapes import SHAPES, Rule, Shape
+from benchmarks import quality, speed, steps
+from benchmarks.shapes import SHAPES, Shape
+from testing.folders import DEMO, FIGURES
+from testing.random_model import random_model, write_random_checkpoint
+from testing.report import write_record
 from textdiffusion.logs import configure_logging
 from textdiffusion.settings import LoggingSettings
-from worker.device import run_in_short_lived_thread, set_current_device
+from worker.device import describe, run_in_short_lived_thread, set_current_device
 from worker.models.checkpoint import Checkpoint
 from worker.models.loading import choose_device, choose_dtype, load_model
 from worker.sampling_params import CacheMode
-
-THRESHOLD = Rule("threshold", 0.9)
-# A model too large to be written to a disk for this is only timed step by step.
-PARTS = {"demo": ("speed", "quality"), "llada-8b": ("steps",)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,48 +27,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     configure_logging(LoggingSettings(log_level="warning"), "bench")  # standard output has the table alone
     shapes = [SHAPES[name] for name in arguments.shape or ("demo", "llada-60m")]
     device = choose_device(arguments.device)
-    dtype = choose_dtype(arguments.dtype, device)
-
-    def with_part(part: str) -> list[Shape]:
-        wanted = [arguments.only] if arguments.only else []
-        return [one for one in shapes if part in (wanted or PARTS.get(one.name, ("speed",)))]
-
-    if chosen := with_part("speed"):
-        _speed(chosen, device, dtype, arguments)
-    if chosen := with_part("steps"):
-        _steps(chosen, device, dtype, arguments)
-    if chosen := with_part("quality"):
-        _quality(chosen[0], device, dtype, arguments)
+    if arguments.only in (None, "speed"):
+        _measure_speed(shapes, device, arguments)
+    if arguments.only == "steps":
+        _measure_steps(shapes, device, arguments)
+    if arguments.only in (None, "quality") and SHAPES["demo"] in shapes:
+        _measure_quality(device, arguments)
 
 
-def _speed(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, arguments: argparse.Namespace) -> None:
-    cells = []
-    print(report.SPEED.head, flush=True)
+def _measure_speed(shapes: Sequence[Shape], device: torch.device, arguments: argparse.Namespace) -> None:
+    records = []
+    print(speed.SPEED.head, flush=True)
     for shape in shapes:
-        plan = speed.Plan(
-            concurrent=arguments.concurrent,
-            caches=arguments.cache,
-            rules=(shape.fixed_schedule, THRESHOLD),
-            rounds=arguments.rounds,
-            over_http=not arguments.skip_http,
-            with_oracle=not arguments.skip_oracle and device.type == "cpu",
-        )
         with tempfile.TemporaryDirectory() as temporary:
             folder = DEMO
             if shape.network:
                 folder = run_in_short_lived_thread(write_random_checkpoint, shape.network, Path(temporary) / shape.name)
-            for cell in speed.measure(shape, folder, device, dtype, plan):
-                print(report.SPEED.line(cell), flush=True)
+            cells = []
+            for cell in speed.measure(shape, folder, device, choose_dtype(arguments.dtype, device), arguments):
+                print(speed.SPEED.line(cell), flush=True)
                 cells.append(cell)
-        plots.speed(arguments.out / f"speed-{shape.name}.png", [cell for cell in cells if cell.shape == shape.name])
-    report.write(arguments.out / "speed.json", device, cells=[cell.record() for cell in cells])
+        speed.draw(arguments.out / f"speed-{shape.name}.png", cells)
+        records += [asdict(cell) | cell.ratios for cell in cells]
+    _write(arguments.out / "speed.json", arguments, device, cells=records)
 
 
-def _steps(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, arguments: argparse.Namespace) -> None:
-    rows = []
+def _measure_steps(shapes: Sequence[Shape], device: torch.device, arguments: argparse.Namespace) -> None:
+    records, dtype = [], choose_dtype(arguments.dtype, device)
     set_current_device(device)
     peaks = steps.peaks_of(device, dtype)
-    print(f"{peaks.bandwidth / 1e9:.0f} GB/s copied, {peaks.matrix_rate / 1e12:.2f} TFLOP/s\n\n{report.STEPS.head}")
+    print(f"{peaks.bandwidth / 1e9:.0f} GB/s copied, {peaks.matrix_rate / 1e12:.2f} TFLOP/s\n\n{steps.STEPS.head}")
     for shape in shapes:
         if shape.network:
             model = random_model(shape.network, device, dtype)
@@ -78,20 +64,24 @@ def _steps(shapes: Sequence[Shape], device: torch.device, dtype: torch.dtype, ar
             model = load_model(Checkpoint.find(str(DEMO)), device, dtype)
         for concurrent in arguments.concurrent:
             for step in steps.measure(shape, model, concurrent, peaks):
-                print(report.STEPS.line(step), flush=True)
-                rows.append(step)
-    report.write(arguments.out / "steps.json", device, peaks=asdict(peaks), steps=[step.record() for step in rows])
+                print(steps.STEPS.line(step), flush=True)
+                records.append(step.record())
+    _write(arguments.out / "steps.json", arguments, device, peaks=asdict(peaks), steps=records)
 
 
-def _quality(shape: Shape, device: torch.device, dtype: torch.dtype, arguments: argparse.Namespace) -> None:
+def _measure_quality(device: torch.device, arguments: argparse.Namespace) -> None:
     points = []
-    print(report.QUALITY.head, flush=True)
-    grid = {"caches": arguments.cache, "rules": quality.RULES, "conversations": arguments.conversations}
-    for point in quality.measure(shape, device, dtype, **grid):
-        print(report.QUALITY.line(point), flush=True)
+    print(quality.QUALITY.head, flush=True)
+    for point in quality.measure(device, arguments.dtype, arguments.cache, arguments.conversations):
+        print(quality.QUALITY.line(point), flush=True)
         points.append(point)
-    plots.quality(arguments.out / "quality.png", points)
-    report.write(arguments.out / "quality.json", device, points=[asdict(point) for point in points])
+    quality.draw(arguments.out / "quality.png", points)
+    _write(arguments.out / "quality.json", arguments, device, points=points)
+
+
+def _write(file: Path, arguments: argparse.Namespace, device: torch.device, **measured: Any) -> None:
+    about: dict[str, Any] = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    write_record(file, arguments, machine=describe(device), **measured, **about)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -108,7 +98,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--conversations", type=int, default=20, help="per task of the demo model")
     parser.add_argument("--skip-http", action="store_true")
     parser.add_argument("--skip-oracle", action="store_true")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder for JSON files and plots")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder for JSON files and plots")
     return parser.parse_args(argv)
 
 

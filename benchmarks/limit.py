@@ -5,15 +5,35 @@ of a whole forward pass's products, one behind the other, with weights of their 
 as the engine has them. What the engine takes beyond that is its own.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 
-from benchmarks.clock import seconds_of
 from benchmarks.operations import Pass, linear_maps, operations
 from worker.layers.linear import pack_weight
 from worker.models.transformer import TransformerConfig
+
+MIN_REPEATS = 3
+
+
+def now(device: torch.device) -> float:
+    """Return seconds, once the device has done all that it was told to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def seconds_of(work: Callable[[], object], device: torch.device, min_seconds: float = 0.1) -> float:
+    """The median over repeats that take `min_seconds` together, after one that warms up."""
+    taken: list[float] = []
+    while len(taken) <= MIN_REPEATS or sum(taken[1:]) < min_seconds:
+        began = now(device)
+        work()
+        taken.append(now(device) - began)
+    return median(taken[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,43 +7,24 @@ resident memory is read from `GetStats` as requests end. A leak of a kilobyte pe
 import argparse
 import asyncio
 import random
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 import grpc
-import torch
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from matplotlib.figure import Figure
 
-from benchmarks import picture, report
-from benchmarks.folders import DEMO, OUT
-from textdiffusion.rpc import CHANNEL_OPTIONS, SERVICE_NAME
+from benchmarks import plots
+from testing.folders import DEMO, FIGURES
+from testing.report import write_record
+from testing.stack import address_of_worker, running_stack
+from textdiffusion.rpc import CHANNEL_OPTIONS
 from textdiffusion.v1 import textdiffusion_pb2 as pb
 from textdiffusion.v1 import textdiffusion_pb2_grpc as rpc
 
 VOCABULARY = 400
-REMASKING = (
-    pb.REMASKING_LOW_CONFIDENCE,
-    pb.REMASKING_RANDOM,
-    pb.REMASKING_MARGIN,
-    pb.REMASKING_ENTROPY,
-    pb.REMASKING_SEQUENTIAL,
-)
-SERVING = health_pb2.HealthCheckResponse.SERVING
+REMASKING = sorted({*pb.Remasking.values()} - {pb.REMASKING_UNSPECIFIED, pb.REMASKING_ORIGIN})
 
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The worker's memory after so many requests."""
-
-    requests: int
-    megabytes: float
+Sample = tuple[int, float]  # requests that have ended, and the megabytes that the worker has by then
 
 
 class Crowd:
@@ -66,7 +47,7 @@ class Crowd:
             self._ended += 1
             if self._ended % self._every == 0:
                 stats = await self._stub.GetStats(pb.GetStatsRequest())
-                self.samples.append(Sample(self._ended, stats.memory_used_bytes / 1e6))
+                self.samples.append((self._ended, round(stats.memory_used_bytes / 1e6, 2)))
 
     async def _ask(self) -> None:
         leaves_after = self._random.randint(0, 4) if self._random.random() < 1 / 3 else None
@@ -102,48 +83,21 @@ class Crowd:
         return pb.Tokens(ids=[self._random.randrange(VOCABULARY) for _ in range(self._random.randint(0, most))])
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="just bench-memory", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--every", type=int, default=50, help="requests between two samples")
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder for the JSON file and the plot")
-    arguments = parser.parse_args()
-    with serving_worker() as address:
-        crowd = asyncio.run(_run(address, arguments))
-    quarter = max(1, len(crowd.samples) // 4)
-    second, last = (
-        median(sample.megabytes for sample in samples)
-        for samples in (crowd.samples[quarter : 2 * quarter], crowd.samples[-quarter:])
-    )
-    print(
-        f"{arguments.requests} requests, {crowd.cancelled} of them cancelled: {second:.1f} MB in the second quarter, "
-        f"{last:.1f} MB in the last, {(last - second) * 1e6 / (arguments.requests / 2):+.0f} bytes a request"
-    )
+    parser.add_argument("--out", type=Path, default=FIGURES, help="the folder for the JSON file and the plot")
+    arguments = parser.parse_args(argv)
+    with running_stack(f"--model={DEMO}", "--devices=cpu", "--port=0", "--log-level=warning") as url:
+        crowd = asyncio.run(_ask_worker(address_of_worker(url), arguments))
+    print(_summed_up(crowd.samples, arguments.requests, crowd.cancelled))
     _plot(arguments.out / "memory.png", crowd.samples)
-    samples = [(sample.requests, round(sample.megabytes, 2)) for sample in crowd.samples]
-    report.write(arguments.out / "memory.json", torch.device("cpu"), cancelled=crowd.cancelled, samples=samples)
+    write_record(arguments.out / "memory.json", arguments, cancelled=crowd.cancelled, samples=crowd.samples)
 
 
-@contextmanager
-def serving_worker() -> Iterator[str]:
-    """The address of a worker in a process of its own, with the demo model on the CPU."""
-    with tempfile.TemporaryDirectory() as folder:
-        address = f"unix:{folder}/worker.sock"
-        command = [sys.executable, "-m", "worker", f"--model={DEMO}", f"--listen={address}", "--device=cpu"]
-        process = subprocess.Popen([*command, "--log-level=warning"])  # noqa: S603 - our own worker
-        try:
-            with grpc.insecure_channel(address) as channel:
-                probe = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
-                answers = health_pb2_grpc.HealthStub(channel).Watch(probe, wait_for_ready=True)
-                next(answer for answer in answers if answer.status == SERVING)
-            yield address
-        finally:
-            process.terminate()
-            process.wait()
-
-
-async def _run(address: str, arguments: argparse.Namespace) -> Crowd:
+async def _ask_worker(address: str, arguments: argparse.Namespace) -> Crowd:
     async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         stub = rpc.TextGenerationServiceStub(channel)
         crowd = Crowd(stub, arguments.requests, arguments.every, seed=1)
@@ -151,16 +105,24 @@ async def _run(address: str, arguments: argparse.Namespace) -> Crowd:
         return crowd
 
 
-def _plot(file: Path, samples: list[Sample]) -> None:
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    panel = figure.subplots()
-    panel.plot([sample.requests for sample in samples], [sample.megabytes for sample in samples], linewidth=1)
-    panel.set_ylim(0, 1.2 * max(sample.megabytes for sample in samples))
+def _summed_up(samples: Sequence[Sample], requests: int, cancelled: int) -> str:
+    quarter = max(1, len(samples) // 4)
+    parts = samples[quarter : 2 * quarter], samples[-quarter:]
+    second, last = (median(megabytes for _, megabytes in part) for part in parts)
+    return (
+        f"{requests} requests, {cancelled} of them cancelled: {second:.1f} MB in the second quarter, "
+        f"{last:.1f} MB in the last, {(last - second) * 1e6 / (requests / 2):+.0f} bytes a request"
+    )
+
+
+def _plot(file: Path, samples: Sequence[Sample]) -> None:
+    figure, (panel,) = plots.panels(1, height=3)
+    requests, megabytes = zip(*samples, strict=True)
+    panel.plot(requests, megabytes, linewidth=1)
+    panel.set_ylim(0, 1.2 * max(megabytes))
     panel.set_xlabel("requests, a third of them cancelled")
     panel.set_ylabel("memory of the worker, MB")
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(alpha=0.25)
-    picture.save(figure, file)
+    plots.save(figure, file)
 
 
 if __name__ == "__main__":

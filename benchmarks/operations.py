@@ -37,7 +37,7 @@ def linear_maps(config: TransformerConfig) -> tuple[tuple[int, int], ...]:
 
 
 def weights_read(config: TransformerConfig) -> int:
-    """Weights that a forward pass multiplies with."""
+    """Count the weights that a forward pass multiplies with."""
     of_layer = sum(inner * outer for inner, outer in linear_maps(config))
     return config.num_layers * of_layer + config.hidden_size * config.padded_vocab_size
 

@@ -9,204 +9,166 @@ stay what it is.
 import argparse
 import asyncio
 import json
-import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
 
-from benchmarks import record
-from benchmarks.folders import DEMO, OUT
-from benchmarks.load.arrivals import arrivals
-from benchmarks.load.distribution import Distribution
-from benchmarks.load.event_loop import run
-from benchmarks.load.open_loop import Call, Clock, OpenLoop
-from benchmarks.serve.client import Client, connected
-from benchmarks.serve.reply import Reply
-from benchmarks.stack import launched
+from benchmarks.load import Call, Distribution, Summary, arrivals, run_open_loop, run_precisely
+from testing.folders import DEMO, FIGURES
+from testing.openai_client import Clock, Reply, ask, connected
+from testing.report import Table, write_record
+from testing.stack import running_stack
+from textdiffusion.tasks import cancelled
 
 MODEL = "demo"
 QUESTIONS = ("Spell river", "Count to 7", "What is the capital of France?", "What is 12 + 7?")
+LOOPS = 16
+TIMEOUT_SECONDS = 60.0  # of a request
 PROBE_SECONDS = 0.1
-REFUSED = 503
 AT_ONCE, AFTER_A_WAIT = "server_overloaded", "queue_timeout"
-
-
-@dataclass(slots=True)
-class Watch:
-    """What was seen from beside: how fast probes were answered, in seconds, and how much memory there was, in bytes."""
-
-    probes: list[float] = field(default_factory=list)
-    failed_probes: int = 0
-    memory: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """Latencies in milliseconds, memory in MiB at the beginning and at the end."""
+    """Latencies in milliseconds, memory of the router in MiB at the beginning and at the end."""
 
-    offered: float
-    seconds: float
-    requests: int
-    admitted: int
+    name: str
+    load: Summary
     refused: int
     timed_out: int
-    failed: dict[str, int]
-    admitted_latency: Distribution | None
-    admitted_latency_first_half: Distribution | None
-    admitted_latency_second_half: Distribution | None
-    refusal_latency: Distribution | None
-    probe_latency: Distribution | None
-    failed_probes: int
-    memory: dict[str, tuple[float, float]]
+    first_half: Distribution | None
+    second_half: Distribution | None
+    refusal: Distribution | None
+    probe: Distribution | None
+    memory: tuple[float, float]
+
+
+def _quantiles(figures: Distribution | None, *names: str) -> str:
+    return ", ".join(f"{getattr(figures, name):,.1f} ms" for name in names) if figures else ""
+
+
+PHASES: Table[Phase] = Table(
+    {
+        "load": lambda one: one.name,
+        "requests": lambda one: one.load.requests,
+        "served": lambda one: one.load.completed,
+        "refused at once": lambda one: one.refused,
+        "waited in vain": lambda one: one.timed_out,
+        "failed in any other way": lambda one: sum(one.load.failures.values()) - one.refused - one.timed_out,
+        "latency of those served, first half: median, p99": lambda one: _quantiles(one.first_half, "median", "p99"),
+        "second half: median, p99": lambda one: _quantiles(one.second_half, "median", "p99"),
+        "refusal: median, p95, p99": lambda one: _quantiles(one.refusal, "median", "p95", "p99"),
+        "probe on its own port: median, p99, max": lambda one: _quantiles(one.probe, "median", "p99", "max"),
+        "memory of the router at the beginning and the end": lambda one: "{:.0f}, {:.0f} MiB".format(*one.memory),
+    }
+)
+
+
+class Stack:
+    """A running stack, how to ask it, and the process of its router."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, probe_port: int) -> None:
+        self._session, self._url = session, f"{url}/chat/completions"
+        self._probes = f"http://127.0.0.1:{probe_port}/health"
+        everyone = psutil.Process().children(recursive=True)
+        self._router = next(process for process in everyone if "router" in process.cmdline())
+
+    async def ask(self, request: int, clock: Clock) -> Reply:
+        messages = [{"role": "user", "content": QUESTIONS[request % len(QUESTIONS)]}]
+        body = json.dumps({"model": MODEL, "messages": messages, "max_tokens": 32}).encode()
+        return await ask(self._session, self._url, body, stream=False, seconds=TIMEOUT_SECONDS, clock=clock)
+
+    async def capacity(self, seconds: float) -> float:
+        """Requests a second that are served if a few clients ask one after the other."""
+        began = time.perf_counter()
+        served = 0
+
+        async def ask_again_and_again() -> None:
+            nonlocal served
+            while time.perf_counter() - began < seconds:
+                reply = await self.ask(served, time.perf_counter)
+                if reply.failure not in (None, AT_ONCE, AFTER_A_WAIT):
+                    raise RuntimeError(f"the stack fails without load: {reply.failure} {reply.message}")
+                served += not reply.failure
+
+        await asyncio.gather(*(ask_again_and_again() for _ in range(LOOPS)))
+        return served / (time.perf_counter() - began)
+
+    async def phase(self, name: str, rate: float, seconds: float) -> Phase:
+        probes, memory = list[float](), list[int]()
+        watching = asyncio.create_task(self._watch(probes, memory))
+        calls = await run_open_loop(arrivals(rate, seconds, name), self.ask)
+        if watching.done():
+            watching.result()  # says why
+        await cancelled(watching)
+        return summed_up(calls, probes, memory, name, seconds)
+
+    async def _watch(self, probes: list[float], memory: list[int]) -> None:
+        """Sees from beside how fast probes are answered, in seconds, and the router's memory, in bytes."""
+        while True:
+            for path in ("live", "ready"):
+                asked = time.perf_counter()
+                async with self._session.get(f"{self._probes}/{path}", raise_for_status=True) as response:
+                    await response.read()
+                probes.append(time.perf_counter() - asked)
+            memory.append(self._router.memory_info().rss)
+            await asyncio.sleep(PROBE_SECONDS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
-    flags = {
-        "model": DEMO,
-        "id": MODEL,
-        "devices": "cpu",
-        "port": 0,
-        "probe-port": arguments.probe_port,
-        "queue-timeout-seconds": arguments.longest_wait,
-        "log-level": "warning",
-    }
-    with launched(flags) as (url, launcher):
-        figures = run(_measure(url, f"http://127.0.0.1:{arguments.probe_port}", launcher.pid, arguments))
-    configuration = {name: value for name, value in vars(arguments).items() if name != "out"}
-    record.write(arguments.out / "overload.json", configuration=configuration, **figures)
-    print(json.dumps(figures, indent=2))
+    flags = [f"--model={DEMO}", f"--id={MODEL}", "--devices=cpu", "--port=0", "--log-level=warning"]
+    flags += [f"--probe-port={arguments.probe_port}", f"--queue-timeout-seconds={arguments.longest_wait}"]
+    with running_stack(*flags) as url:
+        capacity, phases = run_precisely(_measure(url, arguments))
+    write_record(arguments.out / "overload.json", arguments, capacity=capacity, phases=phases)
+    print(PHASES.whole(phases, turned=True))
 
 
-async def _measure(url: str, probes: str, launcher: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    processes: dict[str, psutil.Process] = {
-        name: child
-        for child in psutil.Process(launcher).children(recursive=True)
-        for name in ("router", "worker")
-        if name in child.cmdline()
-    }
-    async with connected(url, "chat", api_key=None, seconds=arguments.timeout) as client:
-        await _closed_loops(client, 2, loops=8)  # the first requests of all are slow
-        capacity = await _closed_loops(client, arguments.capacity_seconds, loops=arguments.loops)
-        phases = [
-            await _phase(client, probes, processes, rate=share * capacity, seconds=seconds)
-            for share, seconds in ((0.5, arguments.seconds / 2), (2.0, arguments.seconds))
-        ]
-    return {"capacity": capacity, "half": asdict(phases[0]), "twice": asdict(phases[1])}
+async def _measure(url: str, arguments: argparse.Namespace) -> tuple[float, list[Phase]]:
+    async with connected() as session:
+        stack = Stack(session, url, arguments.probe_port)
+        await stack.capacity(2)  # the first requests of all are slow
+        capacity = await stack.capacity(arguments.capacity_seconds)
+        half = await stack.phase(f"half of {capacity:.0f}/s", 0.5 * capacity, arguments.seconds / 2)
+        return capacity, [half, await stack.phase(f"twice {capacity:.0f}/s", 2 * capacity, arguments.seconds)]
 
 
-async def _closed_loops(client: Client, seconds: float, loops: int) -> float:
-    """Requests a second that are served if so many clients ask one after the other."""
-    began = time.perf_counter()
-    served = 0
-
-    async def ask_again_and_again() -> None:
-        nonlocal served
-        while time.perf_counter() - began < seconds:
-            reply = await client.ask(_body(served), time.perf_counter, stream=False)
-            if reply.error and reply.status != REFUSED:
-                raise RuntimeError(f"the stack fails without load: {reply.error} {reply.message}")
-            served += not reply.error
-
-    await asyncio.gather(*(ask_again_and_again() for _ in range(loops)))
-    return served / (time.perf_counter() - began)
-
-
-async def _phase(
-    client: Client, probes: str, processes: dict[str, psutil.Process], *, rate: float, seconds: float
+def summed_up(
+    calls: Sequence[Call], probes: Sequence[float], memory: Sequence[int], name: str, seconds: float
 ) -> Phase:
-    async def ask(number: int, clock: Clock) -> Reply:
-        return await client.ask(_body(number), clock, stream=False)
-
-    load = OpenLoop(arrivals(rate, random.Random(0), seconds=seconds), ask)  # noqa: S311 - the same each time
-    async with _watched(probes, processes) as watch:
-        calls = await load.run()
-    return summed_up(calls, watch, rate, seconds)
-
-
-@asynccontextmanager
-async def _watched(probes: str, processes: dict[str, psutil.Process]) -> AsyncIterator[Watch]:
-    watch = Watch(memory={name: [] for name in processes})
-    async with aiohttp.ClientSession() as session:
-        watching = asyncio.create_task(_watch(watch, session, probes, processes))
-        try:
-            yield watch
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-
-
-async def _watch(
-    watch: Watch, session: aiohttp.ClientSession, probes: str, processes: dict[str, psutil.Process]
-) -> None:
-    while True:
-        began = time.perf_counter()
-        for path in ("live", "ready"):
-            asked = time.perf_counter()
-            async with session.get(f"{probes}/health/{path}") as response:
-                await response.read()
-                watch.failed_probes += response.status != 200  # noqa: PLR2004 - OK
-            watch.probes.append(time.perf_counter() - asked)
-        for name, process in processes.items():
-            watch.memory[name].append(process.memory_info().rss)
-        await asyncio.sleep(max(0, began + PROBE_SECONDS - time.perf_counter()))
-
-
-def summed_up(calls: Sequence[Call[Reply]], watch: Watch, rate: float, seconds: float) -> Phase:
-    admitted = [call for call in calls if not call.outcome.error]
-    refused = [call for call in calls if call.outcome.error == AT_ONCE]
-    timed_out = [call for call in calls if call.outcome.error == AFTER_A_WAIT]
-    failed = [error for call in calls if (error := call.outcome.error) not in (None, AT_ONCE, AFTER_A_WAIT)]
-    halves = [[call for call in admitted if (call.due < seconds / 2) is first] for first in (True, False)]
+    served = [call for call in calls if not call.reply.failure]
+    refused = [call for call in calls if call.reply.failure == AT_ONCE]
+    load = Summary.of(calls, seconds)
     return Phase(
-        offered=rate,
-        seconds=seconds,
-        requests=len(calls),
-        admitted=len(admitted),
+        name=f"{name}, {seconds:g} s",
+        load=load,
         refused=len(refused),
-        timed_out=len(timed_out),
-        failed={str(error): failed.count(error) for error in set(failed)},
-        admitted_latency=_latency(admitted),
-        admitted_latency_first_half=_latency(halves[0]),
-        admitted_latency_second_half=_latency(halves[1]),
+        timed_out=load.failures.get(AFTER_A_WAIT, 0),
+        first_half=Distribution.of([call.latency for call in served if call.due < seconds / 2]),
+        second_half=Distribution.of([call.latency for call in served if call.due >= seconds / 2]),
         # From when it was sent: what it waited for in this process, which competes for the same cores, is not theirs.
-        refusal_latency=Distribution.of([call.ended - call.sent for call in refused]),
-        probe_latency=Distribution.of(watch.probes),
-        failed_probes=watch.failed_probes,
-        memory={name: (_mebibytes(sizes[:10]), _mebibytes(sizes[-10:])) for name, sizes in watch.memory.items()},
+        refusal=Distribution.of([call.ended - call.sent for call in refused]),
+        probe=Distribution.of(probes),
+        memory=(_mebibytes(memory[:10]), _mebibytes(memory[-10:])),
     )
-
-
-def _latency(calls: Sequence[Call[Reply]]) -> Distribution | None:
-    return Distribution.of([call.latency for call in calls])
 
 
 def _mebibytes(sizes: Sequence[int]) -> float:
     return round(max(sizes, default=0) / 2**20, 1)
 
 
-def _body(number: int) -> bytes:
-    question = QUESTIONS[number % len(QUESTIONS)]
-    messages = [{"role": "user", "content": question}]
-    return json.dumps({"model": MODEL, "messages": messages, "max_tokens": 32}).encode()
-
-
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="just bench-overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of twice the load")
     parser.add_argument("--capacity-seconds", type=float, default=15, help="of finding out what the stack can serve")
-    parser.add_argument("--loops", type=int, default=16, help="clients that find it out")
     parser.add_argument("--longest-wait", type=float, default=1.0, help="the router's queue_timeout_seconds")
     parser.add_argument("--probe-port", type=int, default=3999)
-    parser.add_argument("--timeout", type=float, default=60, help="seconds that a request may take")
-    parser.add_argument("--out", type=Path, default=OUT, help="where overload.json goes")
+    parser.add_argument("--out", type=Path, default=FIGURES, help="where overload.json goes")
     return parser.parse_args(argv)
 
 

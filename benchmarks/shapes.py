@@ -70,11 +70,5 @@ _LLADA_8B = LladaConfig(
     max_sequence_length=4096,
     rope_theta=500_000.0,
 )
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape(name="demo"),
-        Shape(name="llada-60m", network=_LLADA_60M),
-        Shape(name="llada-8b", network=_LLADA_8B),
-    )
-}
+_ALL = (Shape(name="demo"), Shape(name="llada-60m", network=_LLADA_60M), Shape(name="llada-8b", network=_LLADA_8B))
+SHAPES = {shape.name: shape for shape in _ALL}

@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.clock import now, seconds_of
+from benchmarks.limit import now, seconds_of
 from benchmarks.operations import Pass, operations, weights_read
 from benchmarks.shapes import Shape
+from testing.report import Table, number
 from worker.engine.executor import LocalExecutor
 from worker.engine.request import build_request
 from worker.engine.scheduler import Limits
@@ -62,6 +63,22 @@ class Step:
         return asdict(self) | {"over_bound": self.over_bound}
 
 
+STEPS: Table[Step] = Table(
+    {
+        "shape": lambda step: step.shape,
+        "dtype": lambda step: step.dtype,
+        "step": lambda step: step.kind,
+        "concurrent": lambda step: step.concurrent,
+        "rows": lambda step: step.rows,
+        "forward": lambda step: step.forward,
+        "ms": lambda step: number(step.taken, ".2f"),
+        "weights read once, ms": lambda step: number(step.reading, ".2f"),
+        "at the matrix peak, ms": lambda step: number(step.arithmetic, ".2f"),
+        "over the larger": lambda step: number(step.over_bound, ".2f"),
+    }
+)
+
+
 def peaks_of(device: torch.device, dtype: torch.dtype) -> Peaks:
     """The copying of a large tensor, which reads and writes it, and a large square product."""
     source = torch.zeros(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
@@ -102,10 +119,10 @@ def _timed_steps(shape: Shape, model: LoadedModel, concurrent: int) -> tuple[lis
     options = shape.options(CacheMode.DUAL, shape.fixed_schedule)
     rng = random.Random(0)  # noqa: S311 - the same prompts each time
     requests = []
-    for number in range(concurrent):
+    for slot in range(concurrent):
         prompt = rng.choices(range(model.spec.mask_token_id), k=shape.prompt)
-        request = build_request(str(number), prompt, options, mask_token_id=model.spec.mask_token_id)
-        request.reservation = Reservation(number * shape.canvas, shape.canvas)
+        request = build_request(str(slot), prompt, options, mask_token_id=model.spec.mask_token_id)
+        request.reservation = Reservation(slot * shape.canvas, shape.canvas)
         requests.append(request)
     limits = Limits(max_running=concurrent, max_waiting=0, positions=concurrent * shape.canvas)
     executor = LocalExecutor(model, limits, torch.float32)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import quality, rounds
+from benchmarks import quality, speed
 from benchmarks.__main__ import main
 from benchmarks.shapes import SHAPES, Rule, Shape
 from tests.unit.benchmarks.tiny import NETWORK
@@ -22,7 +22,7 @@ TINY = Shape(
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHAPES, "tiny", TINY)
-    monkeypatch.setattr(rounds, "MIN_SECONDS", 0)
+    monkeypatch.setattr(speed, "MIN_SECONDS", 0)
     monkeypatch.setattr(quality, "RULES", (Rule("threshold", 0.9), Rule("steps", 32), Rule("steps", 16)))
 
 
@@ -35,7 +35,7 @@ def run(out: Path, arguments: str, result: str) -> dict[str, Any]:
 def test_a_run_measures_every_cell_against_the_oracle_and_the_limit(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    cells = run(tmp_path, "--shape=tiny --skip-http --rounds=2 --concurrent=1,3", "speed.json")["cells"]
+    cells = run(tmp_path, "--shape=tiny --only=speed --skip-http --rounds=2 --concurrent=1,3", "speed.json")["cells"]
     settings = {(cell["cache"], cell["rule"], cell["concurrent"]) for cell in cells}
     rules = ("steps 16", "threshold 0.9")
     assert settings == {(cache, rule, n) for cache in ("none", "prefix", "dual") for rule in rules for n in (1, 3)}

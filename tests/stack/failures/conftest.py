@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.load import undisturbed
-from benchmarks.soak.reply import Reply
-from benchmarks.soak.stack import Stack, folder_for, is_well
+from testing.faults.client import Client
+from testing.faults.load import undisturbed
+from testing.faults.stack import Configuration, Stack, folder_for, is_well, served
+from testing.openai_client import Reply, connected
 from tests.stack.failures.scene import Scene
 
 KEY = "the-key-that-clients-show"
@@ -35,8 +34,8 @@ def long_running() -> Iterator[LongRunning]:
         async def begin() -> dict[str, Reply]:
             stack.launch()
             await stack.serves()
-            async with session() as http:
-                return await undisturbed(Client(http, stack.url, key=KEY))
+            async with connected(KEY) as http:
+                return await undisturbed(Client(http, stack.url))
 
         yield LongRunning(stack, PAIR, asyncio.run(begin()))
         stack.terminate()

@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.cases import CASES, Case
-from benchmarks.soak.deaths import Deaths
-from benchmarks.soak.ledger import Ledger
-from benchmarks.soak.load import Load
-from benchmarks.soak.reply import Reply
-from benchmarks.soak.stack import Stack, serving_workers
+from testing.faults.client import CASES, Case, Client
+from testing.faults.ledger import Deaths, Ledger
+from testing.faults.load import Load
+from testing.faults.stack import Stack, serving_workers
+from testing.openai_client import Reply, connected
 from textdiffusion.status import LauncherStatus, ProcessStatus
 
 PATIENCE_SECONDS = 90
@@ -41,13 +39,13 @@ class Scene:
 
     async def ask(self, case: Case = SHORT, *, model: str = "demo", key: str | None = None) -> Reply:
         """Over a connection of its own."""
-        async with session() as http:
-            return await Client(http, self.stack.url, model, key or self.key).ask(case, stream=False)
+        async with connected(key or self.key) as http:
+            return await Client(http, self.stack.url, model).ask(case, stream=False)
 
     @asynccontextmanager
     async def load(self, *, in_flight: int = 4) -> AsyncIterator[Load]:
-        async with session() as http:
-            load = Load(Client(http, self.stack.url, key=self.key), self.expected, self.deaths)
+        async with connected(self.key) as http:
+            load = Load(Client(http, self.stack.url), self.expected, self.deaths)
             async with load.running(in_flight):
                 await load.answered(in_flight)
                 yield load

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.folders import ROOT
-from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.stack import Stack, folder_for
+from testing.faults.stack import Configuration, Stack, folder_for, served
+from testing.folders import ROOT
 
 FAKES = Path(__file__).parent / "fakes"
 REPLY = "It serves on."

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.soak.asking import session
-from benchmarks.soak.configuration import served
-from benchmarks.soak.stack import is_well, workers
+from testing.faults.stack import is_well, served, workers
+from testing.openai_client import connected
 from tests.stack.failures.conftest import KEY, LongRunning
 from tests.stack.failures.scene import Scene, undisturbed_by
 from textdiffusion.status import LauncherStatus
@@ -61,7 +60,7 @@ async def test_settings_that_cannot_be_used_change_nothing_and_are_told(pair: Sc
     assert [process["pid"] for process in status["processes"]] == [process["pid"] for process in before["processes"]]
     assert "launcher | the new configuration cannot be used, and nothing has changed:" in pair.said
     key = {"Authorization": f"Bearer {KEY}"}
-    async with session() as http, http.get(f"{pair.stack.url}/health", headers=key) as response:
+    async with connected() as http, http.get(f"{pair.stack.url}/health", headers=key) as response:
         assert (await response.json())["launcher"]["reload"] == status["reload"]
     await pair.change(long_running.configuration.text)
     assert "launcher | nothing has changed for the processes" in pair.said

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from benchmarks.soak.stack import Stack, is_well, serving_workers
+from testing.faults.stack import Stack, is_well, serving_workers
 from tests.stack.failures.scene import Scene, named, send
 from tests.stack.failures.standing_in import REPLY, standing_in
 

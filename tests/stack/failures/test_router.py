@@ -5,10 +5,11 @@ import signal
 
 import psutil
 
-from benchmarks.soak.asking import Client, session
-from benchmarks.soak.faults import gone
-from benchmarks.soak.ledger import Verdict
-from benchmarks.soak.stack import is_well, routers
+from testing.faults.client import Client
+from testing.faults.faults import gone
+from testing.faults.ledger import Verdict
+from testing.faults.stack import is_well, routers
+from testing.openai_client import connected
 from tests.stack.failures.scene import SHORT, Scene, named, send
 from tests.stack.failures.standing_in import configured, standing_in
 
@@ -37,7 +38,7 @@ async def test_one_that_hangs_after_another_has_taken_over_is_noticed_and_cuts_i
         stack.launch()
         await stack.serves()
         scene = Scene(stack, {})
-        async with session() as http:
+        async with connected() as http:
             streaming = asyncio.create_task(Client(http, stack.url).ask(SHORT, stream=True))
             await scene.until(lambda status: routers(status)[0]["running_requests"] == 1)
             await scene.change(configured(workers=1).with_router(max_waiting_requests=1).text)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak.__main__ import main
+from testing.faults.__main__ import main
 
 
 def test_a_few_faults_at_random_lose_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,7 @@ import aiohttp
 import psutil
 import pytest
 
-from benchmarks.soak.configuration import Configuration, served
-from benchmarks.soak.stack import folder_for, is_well
+from testing.faults.stack import Configuration, folder_for, is_well, served
 from tests.stack.failures.scene import LONG, Scene, named, send
 from tests.stack.failures.standing_in import standing_in
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from benchmarks.soak.stack import serving_workers
+from testing.faults.stack import serving_workers
 from tests.stack.failures.scene import Scene, named, nothing_failed, send, serves_again, undisturbed_by
 
 NOTICED_SECONDS = 60

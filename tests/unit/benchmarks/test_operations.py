@@ -6,13 +6,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.operations import Pass, operations, passes, weights_read
-from benchmarks.random_model import random_weights
+from testing.random_model import random_weights
 from worker.engine.request import CommittedToken
 from worker.models.llada import LladaConfig
 from worker.models.transformer import Transformer, TransformerConfig
 from worker.sampling_params import CacheMode, SamplingParams
 
-CPU = torch.device("cpu")
 NETWORK = LladaConfig(
     d_model=8,
     n_layers=3,
@@ -87,7 +86,7 @@ def test_a_pass_costs_what_torch_counts_in_the_network() -> None:
     one = Pass(rows=6, attended=10, masked=4)
     with torch.device("meta"):
         network = Transformer(CONFIG)
-    network.load_state_dict(dict(random_weights(NETWORK, CPU, torch.float32)), assign=True)
+    network.load_state_dict(dict(random_weights(NETWORK, torch.float32)), assign=True)
 
     def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         del layer, keys, values

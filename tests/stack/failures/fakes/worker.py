@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 from tokenizers import Tokenizer
 
-from benchmarks.folders import DEMO
+from testing.folders import DEMO
 from testing.worker import FakeWorker, Script, info_for, running
 from textdiffusion.lifeline import follow_parent
 
