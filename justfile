@@ -53,6 +53,10 @@ fmt: _tools
     uv run --no-sync ruff format
     uv run --no-sync ruff check --fix
 
+# Has git check what is staged before each commit.
+hooks: _tools
+    git config core.hooksPath .hooks
+
 # Style, types, and the import rules of the house.
 lint: _tools
     uv run --no-sync ruff check
