@@ -170,8 +170,10 @@ async def merge(iterators: Sequence[Deltas]) -> Deltas:
     async def read_all() -> None:
         try:
             await together(*map(read, iterators))
-        finally:
+        except Exception:
             await ready.put(None)
+            raise
+        await ready.put(None)  # not where it is cancelled: then nobody reads any more
 
     reading = asyncio.create_task(read_all())
     try:
