@@ -57,13 +57,14 @@ def _check(settings: WorkerRoot) -> None:
     from worker.fit import check_fit  # noqa: PLC0415 - torch, as above
     from worker.models.checkpoint import Checkpoint, CheckpointError  # noqa: PLC0415
     from worker.models.outline import Outline, find_family_of, read_spec  # noqa: PLC0415
+    from worker.models.tokens import Vocabulary  # noqa: PLC0415
     from worker.options import defaults_for  # noqa: PLC0415
 
     try:
         checkpoint = Checkpoint.find(settings.worker.model).with_tokenizer(settings.worker.tokenizer)
         defaults_for(checkpoint, settings.worker.generation, find_family_of(checkpoint))
         fit = check_fit(settings.worker, checkpoint)
-        read_spec(checkpoint, Outline.read(checkpoint))
+        read_spec(checkpoint, Outline.read(checkpoint), Vocabulary.read(checkpoint))
     except CheckpointError as error:
         exit_with([str(error)], settings.logging.log_format)
     print(f"fits: it {fit}")  # noqa: T201 - what was asked for

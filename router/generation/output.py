@@ -45,6 +45,10 @@ class ChoiceDelta:
     usage: Usage = NO_USAGE
     update: pb.GenerateUpdate | None = None
 
+    def has_content(self, *, with_canvas: bool) -> bool:
+        """Return True if it shows more than that the choice goes on; every step does to those who see the canvas."""
+        return bool(self.text or self.tokens or (with_canvas and self.update and self.update.committed))
+
 
 class OutputProcessor:
     """Turns a worker's updates of one choice into text, in order, whole characters, and no part of a stop string.

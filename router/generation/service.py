@@ -76,7 +76,8 @@ class GenerationService:
                     async with aclosing(attempt) as deltas:
                         async for delta in deltas:
                             yield delta
-                            shown = shown or is_shown(call, delta)
+                            told = delta.has_content(with_canvas=call.report_canvas)
+                            shown = shown or told or delta.finish_reason is not None
                 except ClientError as error:
                     _name_field(error, call, choice)
                     raise
@@ -189,12 +190,6 @@ def _name_field(error: ClientError, call: GenerationCall, choice: ChoiceRequest)
     if error.param is not None:  # the worker's name for it
         own = call.field_of_worker(error.param)
         error.call_param(choice.prompt.field if own == "prompt" else own)
-
-
-def is_shown(call: GenerationCall, delta: ChoiceDelta) -> bool:
-    """Return True if a caller who has this of a choice would see that it begins anew."""
-    told = bool(delta.update and delta.update.committed) and call.report_canvas
-    return bool(delta.text or delta.tokens or delta.finish_reason or told)
 
 
 def count_prompt_tokens(choices: Sequence[ChoiceRequest]) -> int:

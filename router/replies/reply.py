@@ -72,8 +72,7 @@ class Responder(ABC):
     def _parts(self, delta: ChoiceDelta) -> list[ChoiceDelta]:
         """Return what is to be sent of it, the finish reason apart: clients take it for the end of the text."""
         parts = []
-        steps = self._with_canvas and bool(delta.update and delta.update.committed)
-        if delta.text or delta.tokens or steps:
+        if delta.has_content(with_canvas=self._with_canvas):
             parts.append(replace(delta, finish_reason=None))
         if delta.finish_reason:
             parts.append(replace(delta, text="", tokens=()))

@@ -64,12 +64,12 @@ def rope_theta(config: Mapping[str, Any]) -> Any:
     return newer if own is None else own
 
 
-def check_heads(config: Mapping[str, Any], *, hidden: str, heads: str, kv_heads: str) -> None:
-    """Raise `UnsupportedModelError` unless the sizes under these keys divide, and `head_dim` is what they give."""
-    if config[hidden] % config[heads] or config[heads] % config[kv_heads]:
+def check_heads(parsed: object, hidden: str, heads: str, kv_heads: str) -> None:
+    """Raise `UnsupportedModelError` unless the sizes under these names make heads whose numbers can be paired."""
+    width, count, kv_count = (getattr(parsed, name) for name in (hidden, heads, kv_heads))
+    if width % count or count % kv_count:
         raise UnsupportedModelError(f"config.json: {hidden} must divide by {heads}, and {heads} by {kv_heads}")
-    head_dim = config[hidden] // config[heads]
-    if head_dim % 2:
+    if width // count % 2:
         raise UnsupportedModelError(f"config.json: {hidden} / {heads} must be even, as pairs of numbers are rotated")
 
 

@@ -17,7 +17,7 @@ from worker.models.config import (
     rope_theta,
 )
 from worker.models.spec import Family
-from worker.models.transformer import TransformerConfig
+from worker.models.transformer import TransformerConfig, name_weights
 
 _ONLY: Final[Mapping[str, str | bool]] = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
 _OF_LAYER: Final[Mapping[str, str]] = {
@@ -77,24 +77,20 @@ def parse(config: Mapping[str, Any]) -> TransformerConfig:
     values.setdefault("num_key_value_heads", values.get("num_attention_heads"))
     values["rope_theta"] = rope_theta(config)
     parsed = read_fields(IlladaConfig, values)
-    sizes = {
-        "hidden_size": parsed.hidden_size,
-        "num_attention_heads": parsed.num_attention_heads,
-        "num_key_value_heads": parsed.num_key_value_heads,
-    }
-    check_heads(sizes, hidden="hidden_size", heads="num_attention_heads", kv_heads="num_key_value_heads")
+    check_heads(parsed, "hidden_size", "num_attention_heads", "num_key_value_heads")
     check_values(config, {"head_dim": parsed.transformer.head_dim})
     return parsed.transformer
 
 
 def weight_names(config: TransformerConfig) -> dict[str, str]:
-    names = {"model.embed_tokens.weight": "embedding.weight"}
-    for layer in range(config.num_layers):
-        names |= {f"model.layers.{layer}.{name}": f"layers.{layer}.{own}" for name, own in _OF_LAYER.items()}
-    names["model.norm.weight"] = "norm.weight"
-    if not config.tie_word_embeddings:
-        names["lm_head.weight"] = "lm_head.weights.0"
-    return names
+    return name_weights(
+        config,
+        embedding="model.embed_tokens.weight",
+        layers="model.layers",
+        of_layer=_OF_LAYER,
+        norm="model.norm.weight",
+        head="lm_head.weight",
+    )
 
 
 ILLADA: Final = Family(

@@ -17,7 +17,7 @@ from worker.models.config import (
     rope_theta,
 )
 from worker.models.spec import Family
-from worker.models.transformer import TransformerConfig
+from worker.models.transformer import TransformerConfig, name_weights
 
 _ONLY: Final[Mapping[str, str | bool]] = {
     "block_type": "llama",
@@ -96,25 +96,21 @@ def parse(config: Mapping[str, Any]) -> TransformerConfig:
     if isinstance(config.get("mlp_ratio"), int) and isinstance(config.get("d_model"), int):
         values.setdefault("mlp_hidden_size", config["mlp_ratio"] * config["d_model"])
     parsed = read_fields(LladaConfig, values)
-    check_heads(
-        {"d_model": parsed.d_model, "n_heads": parsed.n_heads, "n_kv_heads": parsed.n_kv_heads},
-        hidden="d_model",
-        heads="n_heads",
-        kv_heads="n_kv_heads",
-    )
+    check_heads(parsed, "d_model", "n_heads", "n_kv_heads")
     if parsed.vocab_size > parsed.embedding_size:
         raise UnsupportedModelError("config.json: vocab_size must not be more than embedding_size")
     return parsed.transformer
 
 
 def weight_names(config: TransformerConfig) -> dict[str, str]:
-    names = {f"{_PREFIX}wte.weight": "embedding.weight"}
-    for layer in range(config.num_layers):
-        names |= {f"{_PREFIX}blocks.{layer}.{name}": f"layers.{layer}.{own}" for name, own in _OF_LAYER.items()}
-    names[f"{_PREFIX}ln_f.weight"] = "norm.weight"
-    if not config.tie_word_embeddings:
-        names[f"{_PREFIX}ff_out.weight"] = "lm_head.weights.0"
-    return names
+    return name_weights(
+        config,
+        embedding=f"{_PREFIX}wte.weight",
+        layers=f"{_PREFIX}blocks",
+        of_layer=_OF_LAYER,
+        norm=f"{_PREFIX}ln_f.weight",
+        head=f"{_PREFIX}ff_out.weight",
+    )
 
 
 LLADA: Final = Family(

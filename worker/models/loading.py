@@ -47,8 +47,8 @@ def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype)
 
 def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> LoadedModel:
     set_current_device(device)
-    outline = Outline.read(checkpoint)
-    spec, network = read_spec(checkpoint, outline), outline.network
+    outline, vocabulary = Outline.read(checkpoint), Vocabulary.read(checkpoint)
+    spec, network = read_spec(checkpoint, outline, vocabulary), outline.network
     checkpoint.fetch_weights()
     parameters = sum(weight.numel() for weight in network.parameters())
     try:
@@ -58,7 +58,7 @@ def _load(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> L
         raise CheckpointError(f"{checkpoint.source}: does not fit into the memory of {device}") from error
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what laying out has left in pieces that keys and values do not fill
-    log_end_tokens(spec.eos_token_ids, Vocabulary.read(checkpoint))
+    log_end_tokens(spec.eos_token_ids, vocabulary)
     return LoadedModel(
         spec=spec,
         network=network,

@@ -47,10 +47,10 @@ def find_family_of(checkpoint: Checkpoint) -> Family:
         raise CheckpointError(f"{checkpoint.source}: {error}") from error
 
 
-def read_spec(checkpoint: Checkpoint, outline: Outline) -> ModelSpec:
+def read_spec(checkpoint: Checkpoint, outline: Outline, vocabulary: Vocabulary) -> ModelSpec:
     """Return what config.json and the tokenizer's files say of a model. Raises `CheckpointError`."""
     config, family = outline.network.config, outline.family
-    vocabulary, size = Vocabulary.read(checkpoint), config.vocab_size
+    size = config.vocab_size
     return ModelSpec(
         family=family.name,
         model_type=family.model_type,

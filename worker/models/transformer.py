@@ -4,6 +4,7 @@ A row is one position of one request's canvas. Rows of many requests lie one beh
 attention knows where a request begins and ends, and it is handed in.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -118,3 +119,16 @@ class Transformer(nn.Module):
         if self.lm_head is not None:
             return self.lm_head.weight
         return self._tied_head or PlainWeight(self.embedding.weight)
+
+
+def name_weights(
+    config: TransformerConfig, *, embedding: str, layers: str, of_layer: Mapping[str, str], norm: str, head: str
+) -> dict[str, str]:
+    """Return for each name in a checkpoint that of a parameter; `of_layer` has those of a layer, without its number."""
+    names = {embedding: "embedding.weight"}
+    for layer in range(config.num_layers):
+        names |= {f"{layers}.{layer}.{name}": f"layers.{layer}.{own}" for name, own in of_layer.items()}
+    names[norm] = "norm.weight"
+    if not config.tie_word_embeddings:
+        names[head] = "lm_head.weights.0"
+    return names
